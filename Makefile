@@ -1,0 +1,48 @@
+# The commands that people run first must work before PostgreSQL is there;
+# they live in tools/.  Everything else is PGXS.
+
+EXTENSION = idempotency
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
+
+COMMANDS = deps demo check bench
+
+ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
+
+.PHONY: $(COMMANDS)
+
+deps:
+	tools/deps
+
+demo check bench: deps
+	tools/$@
+
+else
+
+MODULE_big = $(EXTENSION)
+OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c))
+DATA = $(wildcard sql/$(EXTENSION)--*.sql)
+
+PG_CPPFLAGS = -DIDEMPOTENCY_VERSION='"$(EXTVERSION)"'
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -fvisibility=hidden
+
+# Named one by one: an empty wildcard would pass.
+REGRESS = claim complete lease expiry mismatch release token execute lookup \
+	abandoned forget request_hash request_hash_properties derive_key errors \
+	settings tenant privileges savepoints two_phase search_path lifecycle \
+	extremes encoding
+REGRESS_OPTS = --inputdir=test --load-extension=$(EXTENSION)
+
+ISOLATION = holder wait takeover sweep deadlock independent workers
+ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=$(EXTENSION)
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+print-%:
+	@echo $($*)
+
+# PGXS does not track headers.
+$(OBJS): $(wildcard src/*.h) $(EXTENSION).control
+
+endif

@@ -1,0 +1,318 @@
+/* sql/idempotency--1.0.sql */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION idempotency" to load this file. \quit
+
+-- The order of the columns keeps those of fixed width in front.  Everything
+-- is written by the functions below; the states of a row are drawn in
+-- src/key.h.
+CREATE TABLE @extschema@.idempotency_keys (
+	created_at pg_catalog.timestamptz NOT NULL,
+	expires_at pg_catalog.timestamptz NOT NULL,
+	lease_expires_at pg_catalog.timestamptz,
+	completed_at pg_catalog.timestamptz,
+	token pg_catalog.int8 NOT NULL,
+	attempt pg_catalog.int4 NOT NULL,
+	response_status pg_catalog.int4,
+	tenant_id pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+	scope pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+	key pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+	request_hash pg_catalog.bytea,
+	request pg_catalog.jsonb,
+	recovery_point pg_catalog.text,
+	recovery_data pg_catalog.jsonb,
+	response_headers pg_catalog.jsonb,
+	response_body pg_catalog.text,
+	response_bytes pg_catalog.bytea,
+	CONSTRAINT idempotency_keys_pkey PRIMARY KEY (tenant_id, scope, key),
+	CONSTRAINT idempotency_keys_one_state
+		CHECK (lease_expires_at IS NULL OR completed_at IS NULL)
+) WITH (fillfactor = 70); -- completing is a HOT update if the page has room
+
+COMMENT ON TABLE @extschema@.idempotency_keys IS
+'idempotency keys, one row per tenant, scope and key; written by the idempotency_ functions only';
+COMMENT ON COLUMN @extschema@.idempotency_keys.created_at IS
+'when the key was first claimed';
+COMMENT ON COLUMN @extschema@.idempotency_keys.expires_at IS
+'when the row stops counting';
+COMMENT ON COLUMN @extschema@.idempotency_keys.lease_expires_at IS
+'when the claim can be taken over; null unless in progress';
+COMMENT ON COLUMN @extschema@.idempotency_keys.completed_at IS
+'when the response was stored; null unless completed';
+COMMENT ON COLUMN @extschema@.idempotency_keys.token IS
+'of the latest claim: its time in microseconds since 1970, or the previous token plus one, whichever is greater';
+COMMENT ON COLUMN @extschema@.idempotency_keys.attempt IS
+'how many claims have been given this request';
+COMMENT ON COLUMN @extschema@.idempotency_keys.request_hash IS
+'idempotency_request_hash of the first request; null if it was not given';
+COMMENT ON COLUMN @extschema@.idempotency_keys.request IS
+'the request itself, if the claim asked to keep it, until it is completed';
+
+CREATE INDEX idempotency_keys_expires_at_idx
+	ON @extschema@.idempotency_keys (expires_at);
+
+-- Abandoned claims are searched among the unfinished ones that kept their
+-- request.  No column of this index changes while a claim that kept none is
+-- completed.
+CREATE INDEX idempotency_keys_kept_request_idx
+	ON @extschema@.idempotency_keys (created_at) WHERE request IS NOT NULL;
+
+REVOKE ALL ON TABLE @extschema@.idempotency_keys FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.idempotency_keys', '');
+
+CREATE TYPE @extschema@.idempotency_response AS (
+	status pg_catalog.int4,
+	headers pg_catalog.jsonb,
+	body pg_catalog.text
+);
+COMMENT ON TYPE @extschema@.idempotency_response IS
+'what a handler of idempotency_execute may return: HTTP status (null means 200), headers, body';
+
+CREATE FUNCTION @extschema@.idempotency_claim(
+	tenant_id pg_catalog.text,
+	key pg_catalog.text,
+	request pg_catalog.jsonb DEFAULT NULL,
+	scope pg_catalog.text DEFAULT '',
+	lease pg_catalog.interval DEFAULT NULL,
+	ttl pg_catalog.interval DEFAULT NULL,
+	wait pg_catalog.interval DEFAULT NULL,
+	keep_request pg_catalog.bool DEFAULT NULL,
+	OUT outcome pg_catalog.text,
+	OUT token pg_catalog.int8,
+	OUT attempt pg_catalog.int4,
+	OUT recovery_point pg_catalog.text,
+	OUT recovery_data pg_catalog.jsonb,
+	OUT response_status pg_catalog.int4,
+	OUT response_headers pg_catalog.jsonb,
+	OUT response_body pg_catalog.text,
+	OUT response_bytes pg_catalog.bytea,
+	OUT retry_after pg_catalog.int4,
+	OUT created_at pg_catalog.timestamptz)
+AS 'MODULE_PATHNAME', 'idempotency_claim'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.idempotency_claim FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.idempotency_claim IS
+'Claim a key, or learn what became of it.
+Arguments: tenant_id and scope, up to 255 bytes each; key, up to 255 characters; request, compared by value with the first one unless null; lease, how long the claim is protected once committed, at most ttl (idempotency.lease); ttl, how long the key is kept (idempotency.success_ttl); wait, how long to wait for another holder (idempotency.wait); keep_request, whether to store the request for idempotency_claim_abandoned (idempotency.keep_request).
+Outcomes: claimed and resumed give a token, and the work is the caller''s; replay gives the stored response; in_progress (409) gives retry_after in seconds; mismatch (422); gone (410).
+Errors: IK001, IK002 (key), IK003 (tenant, scope), 22023 (durations), 25006, 42501.';
+
+CREATE FUNCTION @extschema@.idempotency_complete(
+	tenant_id pg_catalog.text,
+	key pg_catalog.text,
+	token pg_catalog.int8,
+	response_status pg_catalog.int4 DEFAULT 200,
+	response_body pg_catalog.text DEFAULT NULL,
+	response_headers pg_catalog.jsonb DEFAULT NULL,
+	scope pg_catalog.text DEFAULT '',
+	ttl pg_catalog.interval DEFAULT NULL)
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME', 'idempotency_complete_text'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.idempotency_complete(
+	pg_catalog.text, pg_catalog.text, pg_catalog.int8, pg_catalog.int4,
+	pg_catalog.text, pg_catalog.jsonb, pg_catalog.text, pg_catalog.interval)
+FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.idempotency_complete(
+	pg_catalog.text, pg_catalog.text, pg_catalog.int8, pg_catalog.int4,
+	pg_catalog.text, pg_catalog.jsonb, pg_catalog.text, pg_catalog.interval) IS
+'Store the response of a claim, to be replayed.
+Arguments: tenant_id, key, scope and token of the claim; response_status, 100 to 599; response_body, replayed byte for byte; response_headers, an object, kept without those in idempotency.redact_headers; ttl, how long to keep the response from now on (below status 400: what the claim said; from 400: idempotency.client_error_ttl).
+Returns completed, or released where the status is in idempotency.retryable_statuses: then nothing is stored and the next claim of the same request is resumed. Repeating the call with the same response changes nothing.
+Errors: IK001 to IK003, IK004 (outdated token), IK005 (no such key), 22023, 25006, 42501.';
+
+CREATE FUNCTION @extschema@.idempotency_complete(
+	tenant_id pg_catalog.text,
+	key pg_catalog.text,
+	token pg_catalog.int8,
+	response_status pg_catalog.int4,
+	response_body pg_catalog.jsonb,
+	response_headers pg_catalog.jsonb DEFAULT NULL,
+	scope pg_catalog.text DEFAULT '',
+	ttl pg_catalog.interval DEFAULT NULL)
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME', 'idempotency_complete_jsonb'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.idempotency_complete(
+	pg_catalog.text, pg_catalog.text, pg_catalog.int8, pg_catalog.int4,
+	pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.text, pg_catalog.interval)
+FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.idempotency_complete(
+	pg_catalog.text, pg_catalog.text, pg_catalog.int8, pg_catalog.int4,
+	pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.text, pg_catalog.interval) IS
+'Store the response of a claim, with a body given as jsonb and kept as its text. Otherwise the same as with a body of text.';
+
+CREATE FUNCTION @extschema@.idempotency_complete(
+	tenant_id pg_catalog.text,
+	key pg_catalog.text,
+	token pg_catalog.int8,
+	response_status pg_catalog.int4,
+	response_body pg_catalog.bytea,
+	response_headers pg_catalog.jsonb DEFAULT NULL,
+	scope pg_catalog.text DEFAULT '',
+	ttl pg_catalog.interval DEFAULT NULL)
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME', 'idempotency_complete_bytea'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.idempotency_complete(
+	pg_catalog.text, pg_catalog.text, pg_catalog.int8, pg_catalog.int4,
+	pg_catalog.bytea, pg_catalog.jsonb, pg_catalog.text, pg_catalog.interval)
+FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.idempotency_complete(
+	pg_catalog.text, pg_catalog.text, pg_catalog.int8, pg_catalog.int4,
+	pg_catalog.bytea, pg_catalog.jsonb, pg_catalog.text, pg_catalog.interval) IS
+'Store the response of a claim, with a body of any bytes, which is replayed in response_bytes. Otherwise the same as with a body of text.';
+
+CREATE FUNCTION @extschema@.idempotency_release(
+	tenant_id pg_catalog.text,
+	key pg_catalog.text,
+	token pg_catalog.int8,
+	scope pg_catalog.text DEFAULT '')
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'idempotency_release'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.idempotency_release FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.idempotency_release IS
+'Give a key back without a response: the next claim of the same request is resumed at the last checkpoint.
+Arguments: tenant_id, key, scope and token of the claim.
+Errors: IK001 to IK003, IK004 (outdated token), IK005 (no such key), 25006, 42501.';
+
+CREATE FUNCTION @extschema@.idempotency_checkpoint(
+	tenant_id pg_catalog.text,
+	key pg_catalog.text,
+	token pg_catalog.int8,
+	recovery_point pg_catalog.text,
+	recovery_data pg_catalog.jsonb DEFAULT NULL,
+	scope pg_catalog.text DEFAULT '',
+	lease pg_catalog.interval DEFAULT NULL)
+RETURNS pg_catalog.timestamptz
+AS 'MODULE_PATHNAME', 'idempotency_checkpoint'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.idempotency_checkpoint FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.idempotency_checkpoint IS
+'Record how far the work has come, and extend the lease.
+Arguments: tenant_id, key, scope and token of the claim; recovery_point and recovery_data, which a resumed claim gets back and which replace those of the checkpoint before; lease, counted from now (idempotency.lease).
+Returns the new end of the lease.
+Errors: IK001 to IK003, IK004 (outdated token), IK005 (no such key), 22023, 25006, 42501.';
+
+CREATE FUNCTION @extschema@.idempotency_heartbeat(
+	tenant_id pg_catalog.text,
+	key pg_catalog.text,
+	token pg_catalog.int8,
+	scope pg_catalog.text DEFAULT '',
+	lease pg_catalog.interval DEFAULT NULL)
+RETURNS pg_catalog.timestamptz
+AS 'MODULE_PATHNAME', 'idempotency_heartbeat'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.idempotency_heartbeat FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.idempotency_heartbeat IS
+'Extend the lease of a claim.
+Arguments: tenant_id, key, scope and token of the claim; lease, counted from now (idempotency.lease).
+Returns the new end of the lease.
+Errors: IK001 to IK003, IK004 (outdated token), IK005 (no such key), 22023, 25006, 42501.';
+
+CREATE FUNCTION @extschema@.idempotency_lookup(
+	tenant_id pg_catalog.text,
+	key pg_catalog.text,
+	scope pg_catalog.text DEFAULT '')
+RETURNS TABLE (
+	state pg_catalog.text,
+	attempt pg_catalog.int4,
+	recovery_point pg_catalog.text,
+	recovery_data pg_catalog.jsonb,
+	response_status pg_catalog.int4,
+	response_headers pg_catalog.jsonb,
+	response_body pg_catalog.text,
+	response_bytes pg_catalog.bytea,
+	request_hash pg_catalog.bytea,
+	created_at pg_catalog.timestamptz,
+	lease_expires_at pg_catalog.timestamptz,
+	completed_at pg_catalog.timestamptz,
+	expires_at pg_catalog.timestamptz)
+AS 'MODULE_PATHNAME', 'idempotency_lookup'
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE ROWS 1;
+REVOKE ALL ON FUNCTION @extschema@.idempotency_lookup FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.idempotency_lookup IS
+'Look at a key without claiming it; also on a standby.
+Arguments: tenant_id, key, scope.
+Returns one row, with state in_progress, released or completed; none if there is no such key or it has expired.
+Errors: IK001 to IK003, 42501.';
+
+CREATE FUNCTION @extschema@.idempotency_execute(
+	tenant_id pg_catalog.text,
+	key pg_catalog.text,
+	request pg_catalog.jsonb,
+	handler pg_catalog.regprocedure,
+	scope pg_catalog.text DEFAULT '',
+	ttl pg_catalog.interval DEFAULT NULL,
+	wait pg_catalog.interval DEFAULT NULL,
+	OUT outcome pg_catalog.text,
+	OUT response_status pg_catalog.int4,
+	OUT response_headers pg_catalog.jsonb,
+	OUT response_body pg_catalog.text,
+	OUT response_bytes pg_catalog.bytea,
+	OUT retry_after pg_catalog.int4)
+AS 'MODULE_PATHNAME', 'idempotency_execute'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.idempotency_execute FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.idempotency_execute IS
+'Claim a key, run a handler and complete, in one call and in the caller''s transaction.
+Arguments: tenant_id, key, request, scope, ttl and wait as for idempotency_claim; handler, a function (jsonb) that returns jsonb (status 200) or idempotency_response, run with the caller''s rights.
+Outcomes: executed gives the handler''s response; replay, in_progress, mismatch and gone as for idempotency_claim. A handler that raises aborts the transaction, and the key is free again.
+Errors: IK001 to IK003, 22023 (handler, durations), 25006, 42501 (tenant, handler), and the handler''s own.';
+
+CREATE FUNCTION @extschema@.idempotency_claim_abandoned(
+	max_rows pg_catalog.int4 DEFAULT 100,
+	tenant_id pg_catalog.text DEFAULT NULL,
+	scope pg_catalog.text DEFAULT NULL,
+	lease pg_catalog.interval DEFAULT NULL)
+RETURNS TABLE (
+	tenant_id pg_catalog.text,
+	scope pg_catalog.text,
+	key pg_catalog.text,
+	token pg_catalog.int8,
+	attempt pg_catalog.int4,
+	request pg_catalog.jsonb,
+	recovery_point pg_catalog.text,
+	recovery_data pg_catalog.jsonb)
+AS 'MODULE_PATHNAME', 'idempotency_claim_abandoned'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.idempotency_claim_abandoned FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.idempotency_claim_abandoned IS
+'Take over claims whose lease has lapsed and whose request was kept, the oldest first, so that a worker can finish them. Those that another session has locked are skipped.
+Arguments: max_rows, at least 1; tenant_id and scope, null for all; lease of the new claims (idempotency.lease).
+Errors: IK003 (tenant, scope), 22023 (max_rows, lease), 25006, 42501.';
+
+CREATE FUNCTION @extschema@.idempotency_forget(
+	tenant_id pg_catalog.text,
+	key pg_catalog.text,
+	scope pg_catalog.text DEFAULT '')
+RETURNS pg_catalog.bool
+AS 'MODULE_PATHNAME', 'idempotency_forget'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.idempotency_forget FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.idempotency_forget IS
+'Delete a key, in whatever state it is: the same request would be done again.
+Arguments: tenant_id, key, scope.
+Returns whether there was such a key.
+Errors: IK001 to IK003, 25006, 42501.';
+
+CREATE FUNCTION @extschema@.idempotency_request_hash(
+	request pg_catalog.jsonb)
+RETURNS pg_catalog.bytea
+AS 'MODULE_PATHNAME', 'idempotency_request_hash'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.idempotency_request_hash IS
+'SHA-256 over the value of a document: the order of keys, white space and the spelling of numbers make no difference.
+Argument: request. Returns 32 bytes.';
+
+CREATE FUNCTION @extschema@.idempotency_derive_key(
+	namespace pg_catalog.uuid,
+	VARIADIC parts pg_catalog.text[])
+RETURNS pg_catalog.uuid
+AS 'MODULE_PATHNAME', 'idempotency_derive_key'
+LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.idempotency_derive_key IS
+'Version-5 UUID of the parts joined by colons; a colon or backslash inside a part is escaped by a backslash.
+Arguments: namespace, a UUID of the application''s own; parts, one or more.
+Errors: 22023 (a null, or no part).';

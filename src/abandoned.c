@@ -1,0 +1,182 @@
+/*-------------------------------------------------------------------------
+ *
+ * abandoned.c
+ *	  Claiming the keys of holders that died, for a worker that finishes
+ *	  their requests.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "miscadmin.h"
+
+#include "arguments.h"
+#include "compat.h"
+#include "key_lock.h"
+#include "result.h"
+#include "settings.h"
+#include "statements.h"
+
+/* The columns of LIST_ABANDONED. */
+enum ListedColumn
+{
+	LISTED_TENANT,
+	LISTED_SCOPE,
+	LISTED_KEY,
+	NUM_LISTED_COLUMNS
+};
+
+/* The columns of RESUME_ABANDONED, which follow those in the result. */
+enum ResumedColumn
+{
+	RESUMED_TOKEN,
+	RESUMED_ATTEMPT,
+	RESUMED_REQUEST,
+	RESUMED_RECOVERY_POINT,
+	RESUMED_RECOVERY_DATA,
+	NUM_RESUMED_COLUMNS
+};
+
+/* A call of the function. */
+typedef struct Search
+{
+	Extension	extension;
+	text	   *tenant;			/* NULL for all */
+	text	   *scope;			/* NULL for all */
+	int64		lease;
+} Search;
+
+/*
+ * Takes a key over, if its lock is free and it still is abandoned, and adds
+ * it to the result.
+ */
+static bool
+resume_abandoned(const Search *search, const KeyId *id, ReturnSetInfo *result)
+{
+	LOCKTAG		tag = key_lock_tag(id);
+	Clock		clock = read_clock();
+	int64		lease = Min(search->lease, success_ttl);
+	Datum		parameters[7];
+	Datum		values[NUM_LISTED_COLUMNS + NUM_RESUMED_COLUMNS];
+	bool		isnull[NUM_LISTED_COLUMNS + NUM_RESUMED_COLUMNS] = {0};
+
+	if (!try_key_lock(&tag))
+		return false;
+
+	put_key_parameters(id, parameters);
+	parameters[3] = TimestampTzGetDatum(clock.now);
+	parameters[4] = Int64GetDatum(clock.token);
+	parameters[5] = TimestampTzGetDatum(time_after(clock.now, lease, "lease"));
+	parameters[6] = TimestampTzGetDatum(time_after(clock.now, success_ttl,
+												   "idempotency.success_ttl"));
+	if (run_statement(&search->extension, RESUME_ABANDONED, parameters, NULL,
+					  values + NUM_LISTED_COLUMNS,
+					  isnull + NUM_LISTED_COLUMNS) == 0)
+	{
+		drop_key_lock(&tag);
+		return false;
+	}
+
+	put_key_parameters(id, values);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
+	return true;
+}
+
+/* Lists keys that look abandoned, the oldest first. */
+static uint64
+list_abandoned(const Search *search, int64 limit, int64 offset)
+{
+	Datum		parameters[5];
+	char		nulls[] = "     ";
+
+	parameters[0] = TimestampTzGetDatum(read_clock().now);
+	parameters[1] = PointerGetDatum(search->tenant);
+	nulls[1] = search->tenant == NULL ? 'n' : ' ';
+	parameters[2] = PointerGetDatum(search->scope);
+	nulls[2] = search->scope == NULL ? 'n' : ' ';
+	parameters[3] = Int64GetDatum(limit);
+	parameters[4] = Int64GetDatum(offset);
+	return run_set_statement(&search->extension, LIST_ABANDONED, parameters,
+							 nulls);
+}
+
+/* Returns a text column of a listed key. */
+static text *
+listed_text(const SPITupleTable *table, uint64 row, int column)
+{
+	bool		isnull;
+
+	return DatumGetTextPP(SPI_getbinval(table->vals[row], table->tupdesc,
+										column + 1, &isnull));
+}
+
+/* Takes over what was listed; returns how many keys that were. */
+static int
+resume_listed(const Search *search, const SPITupleTable *table, uint64 count,
+			  ReturnSetInfo *result)
+{
+	int			resumed = 0;
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		KeyId		id;
+
+		id.tenant = listed_text(table, i, LISTED_TENANT);
+		id.scope = listed_text(table, i, LISTED_SCOPE);
+		id.key = listed_text(table, i, LISTED_KEY);
+		if (resume_abandoned(search, &id, result))
+			resumed++;
+	}
+	return resumed;
+}
+
+/*
+ * Lists and takes over until there are max_rows or no more are left.
+ *
+ * A key that another worker has locked is skipped, not waited for.  It stays
+ * in the next list, so that list begins behind all those skipped so far.
+ */
+static void
+resume_up_to(const Search *search, int max_rows, ReturnSetInfo *result)
+{
+	int			resumed = 0;
+	int64		skipped = 0;
+
+	while (resumed < max_rows)
+	{
+		uint64		count = list_abandoned(search, max_rows - resumed, skipped);
+		SPITupleTable *table = SPI_tuptable;
+		int			taken;
+
+		if (count == 0)
+			break;
+		taken = resume_listed(search, table, count, result);
+		resumed += taken;
+		skipped += count - taken;
+		SPI_freetuptable(table);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+PG_FUNCTION_INFO_V1(idempotency_claim_abandoned);
+
+Datum
+idempotency_claim_abandoned(PG_FUNCTION_ARGS)
+{
+	int			max_rows = max_rows_argument(fcinfo, 0);
+	Search		search;
+
+	search.tenant = tenant_filter_argument(fcinfo, 1);
+	search.scope = scope_filter_argument(fcinfo, 2);
+	search.lease = duration_argument(fcinfo, 3, "lease", default_lease);
+	check_may_write();
+	search.extension = find_extension(fcinfo);
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	resume_up_to(&search, max_rows, (ReturnSetInfo *) fcinfo->resultinfo);
+	SPI_finish();
+	return (Datum) 0;
+}

@@ -1,0 +1,53 @@
+/*-------------------------------------------------------------------------
+ *
+ * extension.c
+ *	  Where the extension's objects are, and who owns them.
+ *
+ * The tables are looked up in the schema of the function that was called,
+ * never through search_path.  Nothing is remembered between calls, so DROP
+ * and CREATE EXTENSION in an open session need no care here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_class.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "extension.h"
+
+#define KEYS_TABLE "idempotency_keys"
+
+/* Returns the owner of a table. */
+static Oid
+table_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+Extension
+find_extension(FunctionCallInfo fcinfo)
+{
+	Extension	extension;
+
+	extension.schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	extension.keys = get_relname_relid(KEYS_TABLE, extension.schema);
+	if (!OidIsValid(extension.keys))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table \"%s\" does not exist beside the function that needs it",
+						KEYS_TABLE),
+				 errdetail("The extension \"idempotency\" is damaged, or the function is not its own."),
+				 errhint("Call the functions that CREATE EXTENSION made.")));
+	extension.owner = table_owner(extension.keys);
+	return extension;
+}

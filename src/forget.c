@@ -1,0 +1,31 @@
+/*-------------------------------------------------------------------------
+ *
+ * forget.c
+ *	  Deleting a key.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "arguments.h"
+#include "compat.h"
+#include "key_lock.h"
+#include "statements.h"
+
+PG_FUNCTION_INFO_V1(idempotency_forget);
+
+Datum
+idempotency_forget(PG_FUNCTION_ARGS)
+{
+	KeyId		id = key_arguments(fcinfo, 0, 1, 2);
+	LOCKTAG		tag = key_lock_tag(&id);
+	Extension	extension;
+	Datum		parameters[3];
+
+	check_may_write();
+	extension = find_extension(fcinfo);
+	take_key_lock(&tag);
+	put_key_parameters(&id, parameters);
+	PG_RETURN_BOOL(run_statement(&extension, DELETE_KEY, parameters, NULL,
+								 NULL, NULL) > 0);
+}

@@ -1,0 +1,142 @@
+/*-------------------------------------------------------------------------
+ *
+ * key_lock.c
+ *	  The lock that whoever writes a key's row holds until the transaction
+ *	  ends.
+ *
+ * It is a heavyweight lock, so it shows in pg_locks, takes part in deadlock
+ * detection, obeys lock_timeout, follows a savepoint's rollback and stays
+ * with a prepared transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/proc.h"
+#include "utils/resowner.h"
+
+#include "arguments.h"
+#include "compat.h"
+#include "key_lock.h"
+
+/*
+ * The last field of the lock's tag (objsubid in pg_locks).  PostgreSQL's own
+ * advisory locks have 1 or 2 there, so they can't meet ours.
+ */
+#define KEY_LOCK_CLASS 0x1DE0
+
+/* Appends a string and a zero byte, which no text can contain. */
+static char *
+append_text(char *end, const text *string)
+{
+	size_t		length = VARSIZE_ANY_EXHDR(string);
+
+	memcpy(end, VARDATA_ANY(string), length);
+	end[length] = '\0';
+	return end + length + 1;
+}
+
+LOCKTAG
+key_lock_tag(const KeyId *id)
+{
+	char		buffer[2 * (MAX_NAME_BYTES + 1) + MAX_KEY_BYTES + 1];
+	char	   *end = buffer;
+	uint64		hash;
+	LOCKTAG		tag;
+
+	end = append_text(end, id->tenant);
+	end = append_text(end, id->scope);
+	end = append_text(end, id->key);
+	hash = hash_bytes_extended((unsigned char *) buffer, end - buffer, 0);
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32),
+						 (uint32) hash, KEY_LOCK_CLASS);
+	return tag;
+}
+
+bool
+try_key_lock(const LOCKTAG *tag)
+{
+	return LockAcquire(tag, ExclusiveLock, false, true) !=
+		LOCKACQUIRE_NOT_AVAIL;
+}
+
+void
+take_key_lock(const LOCKTAG *tag)
+{
+	(void) LockAcquire(tag, ExclusiveLock, false, false);
+}
+
+bool
+holds_key_lock(const LOCKTAG *tag)
+{
+	return LockHeldByMe(tag, ExclusiveLock, false);
+}
+
+void
+drop_key_lock(const LOCKTAG *tag)
+{
+	(void) LockRelease(tag, ExclusiveLock, false);
+}
+
+/*
+ * Waits in a subtransaction, under a lock_timeout of our own.
+ *
+ * The server ends a lock wait in time only by an error.  The subtransaction
+ * turns that one error into an answer and cleans up behind it; any other
+ * error, such as a deadlock or a cancel, goes on to the caller.  Where the
+ * caller's lock_timeout comes first, it is the caller's error and there is
+ * nothing to catch.
+ *
+ * The lock is taken for the caller's resource owner, not the subtransaction's:
+ * drop_key_lock can only give back what was taken for the same one.
+ */
+bool
+wait_for_key_lock(const LOCKTAG *tag, int milliseconds)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	int			saved_timeout = LockTimeout;
+	volatile bool taken = false;
+
+	if (saved_timeout > 0 && saved_timeout <= milliseconds)
+	{
+		take_key_lock(tag);
+		return true;
+	}
+
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		LockTimeout = milliseconds;
+		CurrentResourceOwner = owner;
+		take_key_lock(tag);
+		taken = true;
+		/* the timeout may have struck just as the lock was granted */
+		CHECK_FOR_INTERRUPTS();
+		LockTimeout = saved_timeout;
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		LockTimeout = saved_timeout;
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+
+		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+			ReThrowError(error);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return taken;
+}

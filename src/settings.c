@@ -1,0 +1,312 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.c
+ *	  The idempotency.* settings.
+ *
+ * Durations are strings, so that they take both interval syntax and the
+ * units of postgresql.conf.  A check hook parses the string once and the
+ * assign hook keeps the result; nothing is parsed while a call runs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+#include "duration.h"
+#include "settings.h"
+
+/* what a bare number counts in */
+#define MILLISECOND INT64CONST(1000)
+#define SECOND INT64CONST(1000000)
+
+/* separates the parts of a list, which also may be padded with it */
+#define LIST_SEPARATORS ", \t\r\n"
+
+int64		clock_offset;
+int64		default_lease;
+int64		success_ttl;
+int64		client_error_ttl;
+int64		tombstone_ttl;
+int64		default_wait;
+bool		default_keep_request;
+int			key_format;
+int			key_min_length;
+int			key_max_length;
+char	   *pinned_tenant;
+
+/* the settings as they were written, for SHOW */
+static char *clock_offset_string;
+static char *lease_string;
+static char *success_ttl_string;
+static char *client_error_ttl_string;
+static char *tombstone_ttl_string;
+static char *wait_string;
+static char *retryable_statuses_string;
+static char *redact_headers_string;
+
+/* one flag per status code, counted from MIN_STATUS */
+static const bool *retryable_statuses;
+
+static const struct config_enum_entry key_formats[] = {
+	{"any", KEY_FORMAT_ANY, false},
+	{"uuid", KEY_FORMAT_UUID, false},
+	{NULL, 0, false}
+};
+
+/* Parses a duration for a check hook and hands it to the assign hook. */
+static bool
+check_duration_setting(const char *value, void **extra, int64 unit,
+					   int64 minimum)
+{
+	int64		duration;
+
+	if (!parse_duration(value, unit, &duration))
+	{
+		GUC_check_errdetail("It is not a duration.");
+		GUC_check_errhint("Write it as an interval, such as \"30min\", \"24h\" or \"7 days\".");
+		return false;
+	}
+	if (duration < minimum)
+	{
+		GUC_check_errdetail("It must not be negative.");
+		return false;
+	}
+
+	*extra = guc_malloc(LOG, sizeof(int64));
+	if (*extra == NULL)
+		return false;
+	*(int64 *) *extra = duration;
+	return true;
+}
+
+static bool
+check_seconds(char **newval, void **extra, GucSource source)
+{
+	return check_duration_setting(*newval, extra, SECOND, 0);
+}
+
+static bool
+check_milliseconds(char **newval, void **extra, GucSource source)
+{
+	return check_duration_setting(*newval, extra, MILLISECOND, 0);
+}
+
+static bool
+check_offset(char **newval, void **extra, GucSource source)
+{
+	return check_duration_setting(*newval, extra, SECOND, PG_INT64_MIN);
+}
+
+/* Defines the assign hook that keeps the parsed duration in a variable. */
+#define DURATION_ASSIGN_HOOK(variable) \
+static void \
+assign_##variable(const char *newval, void *extra) \
+{ \
+	variable = *(int64 *) extra; \
+}
+
+DURATION_ASSIGN_HOOK(clock_offset)
+DURATION_ASSIGN_HOOK(default_lease)
+DURATION_ASSIGN_HOOK(success_ttl)
+DURATION_ASSIGN_HOOK(client_error_ttl)
+DURATION_ASSIGN_HOOK(tombstone_ttl)
+DURATION_ASSIGN_HOOK(default_wait)
+
+/* Marks the codes that one item of the list, "503" or "5xx", stands for. */
+static bool
+mark_statuses(const char *item, size_t length, bool *statuses)
+{
+	int			first;
+	int			count;
+
+	if (length != 3 || item[0] < '1' || item[0] > '5')
+		return false;
+
+	first = (item[0] - '0') * 100;
+	if (pg_tolower(item[1]) == 'x' && pg_tolower(item[2]) == 'x')
+		count = 100;
+	else if (isdigit((unsigned char) item[1]) &&
+			 isdigit((unsigned char) item[2]))
+	{
+		first += (item[1] - '0') * 10 + (item[2] - '0');
+		count = 1;
+	}
+	else
+		return false;
+
+	memset(statuses + first - MIN_STATUS, true, count);
+	return true;
+}
+
+static bool
+check_retryable_statuses(char **newval, void **extra, GucSource source)
+{
+	const char *item = *newval;
+	bool	   *statuses;
+
+	statuses = guc_malloc(LOG, MAX_STATUS - MIN_STATUS + 1);
+	if (statuses == NULL)
+		return false;
+	memset(statuses, false, MAX_STATUS - MIN_STATUS + 1);
+
+	for (;;)
+	{
+		size_t		length;
+
+		item += strspn(item, LIST_SEPARATORS);
+		if (*item == '\0')
+			break;
+
+		length = strcspn(item, LIST_SEPARATORS);
+		if (!mark_statuses(item, length, statuses))
+		{
+			guc_free(statuses);
+			GUC_check_errdetail("\"%.*s\" is neither a status code nor a class of them.",
+								(int) length, item);
+			GUC_check_errhint("List codes from %d to %d and classes such as \"5xx\", separated by commas.",
+							  MIN_STATUS, MAX_STATUS);
+			return false;
+		}
+		item += length;
+	}
+
+	*extra = statuses;
+	return true;
+}
+
+static void
+assign_retryable_statuses(const char *newval, void *extra)
+{
+	retryable_statuses = extra;
+}
+
+bool
+is_retryable_status(int status)
+{
+	return retryable_statuses[status - MIN_STATUS];
+}
+
+/* The list is short and read once per stored header: no index is kept. */
+bool
+is_redacted_header(const char *name, int length)
+{
+	const char *item = redact_headers_string;
+
+	for (;;)
+	{
+		size_t		item_length;
+
+		item += strspn(item, LIST_SEPARATORS);
+		if (*item == '\0')
+			return false;
+
+		item_length = strcspn(item, LIST_SEPARATORS);
+		if (item_length == (size_t) length &&
+			pg_strncasecmp(item, name, item_length) == 0)
+			return true;
+		item += item_length;
+	}
+}
+
+/* Defines one duration, checked and assigned through the hooks above. */
+static void
+define_duration(const char *name, const char *description, const char *detail,
+				char **string, const char *boot, GucContext context,
+				GucStringCheckHook check, GucStringAssignHook assign)
+{
+	DefineCustomStringVariable(name, description, detail, string, boot,
+							   context, 0, check, assign, NULL);
+}
+
+static void
+define_durations(void)
+{
+	define_duration("idempotency.lease",
+					"Sets how long a committed claim is protected.",
+					"After that, a retry takes the key over.",
+					&lease_string, "30min", PGC_USERSET,
+					check_seconds, assign_default_lease);
+	define_duration("idempotency.success_ttl",
+					"Sets how long a key is kept, counted from its claim.",
+					"It holds for claims and for responses below status 400.",
+					&success_ttl_string, "24h", PGC_USERSET,
+					check_seconds, assign_success_ttl);
+	define_duration("idempotency.client_error_ttl",
+					"Sets how long a response of status 400 or above is kept.",
+					"It holds unless the status is retryable.",
+					&client_error_ttl_string, "1h", PGC_USERSET,
+					check_seconds, assign_client_error_ttl);
+	define_duration("idempotency.tombstone_ttl",
+					"Sets how long an expired key is still answered with \"gone\".",
+					"Zero forgets a key as soon as it expires.",
+					&tombstone_ttl_string, "0", PGC_USERSET,
+					check_seconds, assign_tombstone_ttl);
+	define_duration("idempotency.wait",
+					"Sets how long a duplicate waits for the first request.",
+					"A bare number counts in milliseconds.",
+					&wait_string, "0", PGC_USERSET,
+					check_milliseconds, assign_default_wait);
+	define_duration("idempotency.clock_offset",
+					"Sets what is added to the clock, for tests.",
+					NULL,
+					&clock_offset_string, "0", PGC_SUSET,
+					check_offset, assign_clock_offset);
+}
+
+static void
+define_key_rules(void)
+{
+	DefineCustomEnumVariable("idempotency.key_format",
+							 "Sets the format that keys must have.",
+							 NULL,
+							 &key_format, KEY_FORMAT_ANY, key_formats,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("idempotency.key_min_length",
+							"Sets how many characters a key must have.",
+							NULL,
+							&key_min_length, MIN_KEY_LENGTH,
+							MIN_KEY_LENGTH, MAX_KEY_LENGTH,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("idempotency.key_max_length",
+							"Sets how many characters a key may have.",
+							NULL,
+							&key_max_length, MAX_KEY_LENGTH,
+							MIN_KEY_LENGTH, MAX_KEY_LENGTH,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
+static void
+define_storage_rules(void)
+{
+	DefineCustomStringVariable("idempotency.retryable_statuses",
+							   "Lists the statuses that leave a key retryable.",
+							   "Codes and classes, such as \"429,5xx\".",
+							   &retryable_statuses_string, "408,425,429,5xx",
+							   PGC_USERSET, 0, check_retryable_statuses,
+							   assign_retryable_statuses, NULL);
+	DefineCustomStringVariable("idempotency.redact_headers",
+							   "Lists the response headers that are never stored.",
+							   "Upper and lower case are the same.",
+							   &redact_headers_string,
+							   "set-cookie,authorization",
+							   PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("idempotency.keep_request",
+							 "Stores each request beside its hash.",
+							 "Only requests that were kept can be handed to a worker by idempotency_claim_abandoned.",
+							 &default_keep_request, false,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
+void
+define_settings(void)
+{
+	define_durations();
+	define_key_rules();
+	define_storage_rules();
+	DefineCustomStringVariable("idempotency.tenant",
+							   "Sets the only tenant this role may name.",
+							   "Meant for ALTER ROLE ... SET; empty allows every tenant.",
+							   &pinned_tenant, "",
+							   PGC_SUSET, 0, NULL, NULL, NULL);
+	MarkGUCPrefixReserved("idempotency");
+}

@@ -1,0 +1,309 @@
+/*-------------------------------------------------------------------------
+ *
+ * statements.c
+ *	  Every SQL statement that C code runs on the extension's tables.
+ *
+ * Each statement is prepared once in a session and kept.  A kept plan belongs
+ * to one table: when DROP and CREATE EXTENSION have put another in its place,
+ * all plans are thrown away.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "optimizer/cost.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+#include "statements.h"
+
+#define MAX_PARAMETERS 11
+
+/* operators are qualified: whose search_path it is does not matter */
+#define EQ " OPERATOR(pg_catalog.=) "
+#define GT " OPERATOR(pg_catalog.>) "
+#define LE " OPERATOR(pg_catalog.<=) "
+#define PLUS " OPERATOR(pg_catalog.+) "
+
+/* every statement on one key starts with these parameters */
+#define KEY_IS \
+	"tenant_id" EQ "$1 AND scope" EQ "$2 AND key" EQ "$3"
+#define KEY_TYPES TEXTOID, TEXTOID, TEXTOID
+
+/* ... and one that only the holder of token $4 may run at time $5 with these */
+#define KEY_IS_HELD \
+	KEY_IS " AND token" EQ "$4 AND lease_expires_at IS NOT NULL" \
+	" AND expires_at" GT "$5"
+#define HELD_KEY_TYPES KEY_TYPES, INT8OID, TIMESTAMPTZOID
+
+typedef struct Statement
+{
+	const char *text;			/* %s is the qualified name of the table */
+	Oid			types[MAX_PARAMETERS];	/* of the parameters; 0 ends them */
+} Statement;
+
+static const Statement statements[NUM_STATEMENTS] = {
+	[INSERT_KEY] = {
+		/* hash, request, token, created_at, lease_expires_at, expires_at */
+		"INSERT INTO %s (tenant_id, scope, key, request_hash, request, token,"
+		" attempt, created_at, lease_expires_at, expires_at)"
+		" VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9)"
+		" ON CONFLICT (tenant_id, scope, key) DO NOTHING",
+		{KEY_TYPES, BYTEAOID, JSONBOID, INT8OID, TIMESTAMPTZOID,
+		TIMESTAMPTZOID, TIMESTAMPTZOID}
+	},
+	[SELECT_KEY] = {
+		/* the order of the columns is that of KeyColumn in key.h */
+		"SELECT token, attempt, created_at, expires_at, lease_expires_at,"
+		" completed_at, request_hash, recovery_point, recovery_data,"
+		" response_status, response_headers, response_body, response_bytes"
+		" FROM %s WHERE " KEY_IS,
+		{KEY_TYPES}
+	},
+	[RECLAIM_KEY] = {
+		/* as INSERT_KEY, then the token that the expired row had */
+		"UPDATE %s SET request_hash = $4, request = $5, token = $6,"
+		" attempt = 1, created_at = $7, lease_expires_at = $8,"
+		" expires_at = $9, completed_at = NULL, recovery_point = NULL,"
+		" recovery_data = NULL, response_status = NULL,"
+		" response_headers = NULL, response_body = NULL,"
+		" response_bytes = NULL WHERE " KEY_IS " AND token" EQ "$10",
+		{KEY_TYPES, BYTEAOID, JSONBOID, INT8OID, TIMESTAMPTZOID,
+		TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
+	},
+	[RESUME_KEY] = {
+		/* token, lease_expires_at, expires_at, request, previous token */
+		"UPDATE %s SET token = $4, attempt = attempt" PLUS "1,"
+		" lease_expires_at = $5, expires_at = $6,"
+		" request = COALESCE(request, $7)"
+		" WHERE " KEY_IS " AND token" EQ "$8",
+		{KEY_TYPES, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, JSONBOID,
+		INT8OID}
+	},
+	[COMPLETE_KEY] = {
+		/* status, headers, body, bytes, new expires_at or NULL */
+		"UPDATE %s SET response_status = $6, response_headers = $7,"
+		" response_body = $8, response_bytes = $9, completed_at = $5,"
+		" lease_expires_at = NULL, request = NULL,"
+		" expires_at = COALESCE($10, expires_at) WHERE " KEY_IS_HELD,
+		{HELD_KEY_TYPES, INT4OID, JSONBOID, TEXTOID, BYTEAOID,
+		TIMESTAMPTZOID}
+	},
+	[RELEASE_KEY] = {
+		/* new expires_at or NULL */
+		"UPDATE %s SET lease_expires_at = NULL,"
+		" expires_at = COALESCE($6, expires_at) WHERE " KEY_IS_HELD,
+		{HELD_KEY_TYPES, TIMESTAMPTZOID}
+	},
+	[CHECKPOINT_KEY] = {
+		/* lease_expires_at, recovery_point, recovery_data */
+		"UPDATE %s SET lease_expires_at = $6,"
+		" expires_at = GREATEST(expires_at, $6), recovery_point = $7,"
+		" recovery_data = $8 WHERE " KEY_IS_HELD,
+		{HELD_KEY_TYPES, TIMESTAMPTZOID, TEXTOID, JSONBOID}
+	},
+	[HEARTBEAT_KEY] = {
+		/* lease_expires_at */
+		"UPDATE %s SET lease_expires_at = $6,"
+		" expires_at = GREATEST(expires_at, $6) WHERE " KEY_IS_HELD,
+		{HELD_KEY_TYPES, TIMESTAMPTZOID}
+	},
+	[DELETE_KEY] = {
+		"DELETE FROM %s WHERE " KEY_IS,
+		{KEY_TYPES}
+	},
+	[LIST_ABANDONED] = {
+		/* now, tenant or NULL, scope or NULL, limit, offset */
+		"SELECT tenant_id, scope, key FROM %s WHERE request IS NOT NULL"
+		" AND lease_expires_at" LE "$1 AND expires_at" GT "$1"
+		" AND ($2 IS NULL OR tenant_id" EQ "$2)"
+		" AND ($3 IS NULL OR scope" EQ "$3)"
+		" ORDER BY created_at LIMIT $4 OFFSET $5",
+		{TIMESTAMPTZOID, TEXTOID, TEXTOID, INT8OID, INT8OID}
+	},
+	[RESUME_ABANDONED] = {
+		/* now, least token, lease_expires_at, expires_at */
+		"UPDATE %s SET token = GREATEST($5, token" PLUS "1),"
+		" attempt = attempt" PLUS "1, lease_expires_at = $6, expires_at = $7"
+		" WHERE " KEY_IS " AND request IS NOT NULL"
+		" AND lease_expires_at" LE "$4 AND expires_at" GT "$4"
+		" RETURNING token, attempt, request, recovery_point, recovery_data",
+		{KEY_TYPES, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+	},
+};
+
+static SPIPlanPtr plans[NUM_STATEMENTS];
+
+/* the table that the kept plans are for */
+static Oid	planned_table;
+
+/* Forgets the plans that were made for another table. */
+static void
+discard_foreign_plans(const Extension *extension)
+{
+	if (planned_table == extension->keys)
+		return;
+
+	for (int i = 0; i < NUM_STATEMENTS; i++)
+	{
+		if (plans[i] != NULL)
+			SPI_freeplan(plans[i]);
+		plans[i] = NULL;
+	}
+	planned_table = extension->keys;
+}
+
+/* Prepares a statement and keeps its plan. */
+static SPIPlanPtr
+prepare_statement(const Extension *extension, StatementId id)
+{
+	const Statement *statement = &statements[id];
+	char	   *table;
+	char	   *text;
+	int			nparameters = 0;
+	Oid			types[MAX_PARAMETERS];
+	SPIPlanPtr	plan;
+
+	table = quote_qualified_identifier(get_namespace_name(extension->schema),
+									   get_rel_name(extension->keys));
+	text = psprintf(statement->text, table);
+	while (nparameters < MAX_PARAMETERS &&
+		   OidIsValid(statement->types[nparameters]))
+	{
+		types[nparameters] = statement->types[nparameters];
+		nparameters++;
+	}
+
+	plan = SPI_prepare_cursor(text, nparameters, types,
+							  CURSOR_OPT_GENERIC_PLAN);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare_cursor returned %s for %s",
+			 SPI_result_code_string(SPI_result), text);
+	SPI_keepplan(plan);
+	plans[id] = plan;
+	return plan;
+}
+
+/*
+ * Returns the kept plan of a statement, or makes one.
+ *
+ * A plan that ALTER TABLE or a renamed schema made invalid is prepared anew
+ * from its text, which may have to name the schema differently by now.
+ */
+static SPIPlanPtr
+fetch_plan(const Extension *extension, StatementId id)
+{
+	discard_foreign_plans(extension);
+
+	if (plans[id] != NULL)
+	{
+		if (SPI_plan_is_valid(plans[id]))
+			return plans[id];
+		SPI_freeplan(plans[id]);
+		plans[id] = NULL;
+	}
+	return prepare_statement(extension, id);
+}
+
+/*
+ * Runs a statement as the owner of the tables, under the given snapshot, or
+ * under the active one without writing if there is none.
+ *
+ * A plan made while the table was small would read all of it, and go on doing
+ * so until the next ANALYZE, however fast the table grows; under SERIALIZABLE
+ * such a plan conflicts with every other transaction.  Every statement here
+ * has an index made for it, so other scans are switched off while the planner
+ * may run.
+ */
+static uint64
+execute_statement(const Extension *extension, StatementId id,
+				  Datum *parameters, const char *nulls, Snapshot snapshot)
+{
+	bool		read_only = (snapshot == InvalidSnapshot);
+	bool		saved_seqscan = enable_seqscan;
+	bool		saved_bitmapscan = enable_bitmapscan;
+	Oid			saved_user;
+	int			saved_context;
+	int			result;
+
+	GetUserIdAndSecContext(&saved_user, &saved_context);
+	SetUserIdAndSecContext(extension->owner,
+						   saved_context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_NOFORCE_RLS);
+	PG_TRY();
+	{
+		enable_seqscan = false;
+		enable_bitmapscan = false;
+		result = SPI_execute_snapshot(fetch_plan(extension, id), parameters,
+									  nulls, snapshot, InvalidSnapshot,
+									  read_only, true, 0);
+	}
+	PG_FINALLY();
+	{
+		enable_seqscan = saved_seqscan;
+		enable_bitmapscan = saved_bitmapscan;
+	}
+	PG_END_TRY();
+	SetUserIdAndSecContext(saved_user, saved_context);
+
+	if (result < 0)
+		elog(ERROR, "SPI_execute_snapshot returned %s",
+			 SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+/* Runs a statement in an SPI connection of its own. */
+static uint64
+connect_and_execute(const Extension *extension, StatementId id,
+					Datum *parameters, const char *nulls, Snapshot snapshot,
+					Datum *columns, bool *isnull)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	uint64		processed;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	processed = execute_statement(extension, id, parameters, nulls, snapshot);
+
+	if (columns != NULL && processed > 0)
+	{
+		SPITupleTable *table = SPI_tuptable;
+		MemoryContext connected = MemoryContextSwitchTo(caller);
+
+		heap_deform_tuple(heap_copytuple(table->vals[0]), table->tupdesc,
+						  columns, isnull);
+		MemoryContextSwitchTo(connected);
+	}
+	SPI_finish();
+	return processed;
+}
+
+uint64
+run_statement(const Extension *extension, StatementId id, Datum *parameters,
+			  const char *nulls, Datum *columns, bool *isnull)
+{
+	return connect_and_execute(extension, id, parameters, nulls,
+							   GetLatestSnapshot(), columns, isnull);
+}
+
+uint64
+run_stable_statement(const Extension *extension, StatementId id,
+					 Datum *parameters, const char *nulls,
+					 Datum *columns, bool *isnull)
+{
+	return connect_and_execute(extension, id, parameters, nulls,
+							   InvalidSnapshot, columns, isnull);
+}
+
+uint64
+run_set_statement(const Extension *extension, StatementId id,
+				  Datum *parameters, const char *nulls)
+{
+	return execute_statement(extension, id, parameters, nulls,
+							 GetLatestSnapshot());
+}

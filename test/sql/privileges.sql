@@ -1,0 +1,55 @@
+-- Nothing is PUBLIC's but the two functions that touch no table.
+SELECT p.oid::regprocedure AS public_function
+FROM pg_proc AS p JOIN pg_depend AS d ON d.objid = p.oid AND d.deptype = 'e'
+JOIN pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'idempotency'
+WHERE has_function_privilege('public', p.oid, 'EXECUTE') ORDER BY 1;
+SELECT c.relname, privilege
+FROM pg_class AS c JOIN pg_depend AS d ON d.objid = c.oid AND d.deptype = 'e'
+JOIN pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'idempotency',
+unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS privilege
+WHERE c.relkind = 'r' AND has_table_privilege('public', c.oid, privilege);
+
+-- Every object says what it is.
+SELECT p.oid::regprocedure AS uncommented
+FROM pg_proc AS p JOIN pg_depend AS d ON d.objid = p.oid AND d.deptype = 'e'
+JOIN pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'idempotency'
+WHERE obj_description(p.oid, 'pg_proc') IS NULL;
+
+-- With EXECUTE and no right on the table, everything works.
+CREATE FUNCTION echo(request jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
+CREATE ROLE regress_app;
+\set VERBOSITY sqlstate
+SET ROLE regress_app;
+SELECT idempotency_claim('t', 'k');
+SELECT idempotency_lookup('t', 'k');
+SELECT count(*) FROM idempotency_keys;
+RESET ROLE;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO regress_app;
+SET ROLE regress_app;
+SELECT token AS t FROM idempotency_claim('t', 'k', '{"a": 1}') \gset
+SELECT idempotency_checkpoint('t', 'k', :t, 'p') IS NOT NULL;
+SELECT idempotency_heartbeat('t', 'k', :t) IS NOT NULL;
+SELECT idempotency_complete('t', 'k', :t, 200, 'x');
+SELECT outcome, response_body FROM idempotency_claim('t', 'k', '{"a": 1}');
+SELECT state FROM idempotency_lookup('t', 'k');
+SELECT outcome FROM idempotency_execute('t', 'e', '{"a": 1}', 'echo(jsonb)');
+SELECT count(*) FROM idempotency_claim_abandoned();
+SELECT idempotency_forget('t', 'k');
+-- ... and the table is still out of reach
+SELECT count(*) FROM idempotency_keys;
+DELETE FROM idempotency_keys;
+RESET ROLE;
+\set VERBOSITY default
+
+-- Row security on the table does not get in the way of its owner's statements.
+ALTER TABLE idempotency_keys ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+SET ROLE regress_app;
+SELECT outcome FROM idempotency_claim('t', 'rls');
+SELECT outcome FROM idempotency_claim('t', 'rls');
+RESET ROLE;
+ALTER TABLE idempotency_keys NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM regress_app;
+DROP ROLE regress_app;
+DROP FUNCTION echo;
+TRUNCATE idempotency_keys;

@@ -1,0 +1,45 @@
+-- A role that is pinned to one tenant.
+CREATE FUNCTION echo(request jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
+CREATE ROLE regress_acme;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO regress_acme;
+SET idempotency.tenant = 'acme';
+SET ROLE regress_acme;
+SELECT outcome, token AS t FROM idempotency_claim('acme', 'k', '{"a": 1}', keep_request => true, lease => '0') \gset
+SELECT :'outcome';
+\set VERBOSITY sqlstate
+SELECT idempotency_claim('globex', 'k');
+SELECT idempotency_claim('ACME', 'k');
+SELECT idempotency_claim('acme ', 'k');
+SELECT idempotency_complete('globex', 'k', 1);
+SELECT idempotency_complete('globex', 'k', 1, 200, '{}'::jsonb);
+SELECT idempotency_complete('globex', 'k', 1, 200, ''::bytea);
+SELECT idempotency_release('globex', 'k', 1);
+SELECT idempotency_checkpoint('globex', 'k', 1, 'p');
+SELECT idempotency_heartbeat('globex', 'k', 1);
+SELECT idempotency_lookup('globex', 'k');
+SELECT idempotency_execute('globex', 'k', '{}', 'echo(jsonb)');
+SELECT idempotency_claim_abandoned(tenant_id => 'globex');
+SELECT idempotency_forget('globex', 'k');
+-- It can neither change nor clear the pin.
+SET idempotency.tenant = 'globex';
+SET LOCAL idempotency.tenant = '';
+SELECT set_config('idempotency.tenant', '', false);
+SHOW idempotency.tenant;
+\set VERBOSITY default
+SELECT idempotency_claim('globex', 'k');
+RESET ROLE;
+
+-- A call over all tenants sees this one only.
+RESET idempotency.tenant;
+SELECT outcome FROM idempotency_claim('globex', 'k', '{"a": 1}', keep_request => true, lease => '0');
+SET idempotency.tenant = 'acme';
+SET ROLE regress_acme;
+SELECT tenant_id, key FROM idempotency_claim_abandoned();
+RESET ROLE;
+RESET idempotency.tenant;
+SELECT tenant_id, key FROM idempotency_claim_abandoned();
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM regress_acme;
+DROP ROLE regress_acme;
+DROP FUNCTION echo;
+TRUNCATE idempotency_keys;
