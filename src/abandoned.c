@@ -45,6 +45,7 @@ typedef struct Search
 	text	   *tenant;			/* NULL for all */
 	text	   *scope;			/* NULL for all */
 	int64		lease;
+	TimestampTz started;		/* leases that ended by then are abandoned */
 } Search;
 
 /*
@@ -65,7 +66,7 @@ resume_abandoned(const Search *search, const KeyId *id, ReturnSetInfo *result)
 		return false;
 
 	put_key_parameters(id, parameters);
-	parameters[3] = TimestampTzGetDatum(clock.now);
+	parameters[3] = TimestampTzGetDatum(search->started);
 	parameters[4] = Int64GetDatum(clock.token);
 	parameters[5] = TimestampTzGetDatum(time_after(clock.now, lease, "lease"));
 	parameters[6] = TimestampTzGetDatum(time_after(clock.now, success_ttl,
@@ -83,14 +84,17 @@ resume_abandoned(const Search *search, const KeyId *id, ReturnSetInfo *result)
 	return true;
 }
 
-/* Lists keys that look abandoned, the oldest first. */
+/*
+ * Lists keys that look abandoned, the oldest first.  What this call has taken
+ * over is not listed again, however short its new lease.
+ */
 static uint64
 list_abandoned(const Search *search, int64 limit, int64 offset)
 {
 	Datum		parameters[5];
 	char		nulls[] = "     ";
 
-	parameters[0] = TimestampTzGetDatum(read_clock().now);
+	parameters[0] = TimestampTzGetDatum(search->started);
 	parameters[1] = PointerGetDatum(search->tenant);
 	nulls[1] = search->tenant == NULL ? 'n' : ' ';
 	parameters[2] = PointerGetDatum(search->scope);
@@ -172,6 +176,7 @@ idempotency_claim_abandoned(PG_FUNCTION_ARGS)
 	search.lease = duration_argument(fcinfo, 3, "lease", default_lease);
 	check_may_write();
 	search.extension = find_extension(fcinfo);
+	search.started = read_clock().now;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (SPI_connect() != SPI_OK_CONNECT)

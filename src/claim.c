@@ -357,13 +357,16 @@ try_to_claim(Attempt *attempt, const LOCKTAG *tag, TimestampTz deadline,
 {
 	bool		locked = try_key_lock(tag);
 
-	if (!locked && milliseconds_until(deadline) > 0)
+	if (!locked && deadline != NO_DEADLINE)
 	{
+		int			remaining;
+
 		/* an answer that waiting can't change is given at once */
 		decide_without_lock(attempt, claim);
 		if (claim->outcome != OUTCOME_IN_PROGRESS)
 			return false;
-		locked = wait_for_key_lock(tag, milliseconds_until(deadline));
+		remaining = milliseconds_until(deadline);
+		locked = remaining > 0 && wait_for_key_lock(tag, remaining);
 	}
 
 	if (!locked)

@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "storage/proc.h"
 #include "utils/resowner.h"
+#include "utils/timeout.h"
 
 #include "arguments.h"
 #include "compat.h"
@@ -57,17 +58,35 @@ key_lock_tag(const KeyId *id)
 	return tag;
 }
 
+/*
+ * Takes the lock for the current (sub)transaction, since its end is what
+ * makes the row another's to write.
+ *
+ * A statement's locks are otherwise its portal's: a cursor that was declared
+ * before a savepoint, or fails after one, has an end of its own.
+ */
+static bool
+acquire_key_lock(const LOCKTAG *tag, bool dont_wait)
+{
+	ResourceOwner saved_owner = CurrentResourceOwner;
+	LockAcquireResult result;
+
+	CurrentResourceOwner = CurTransactionResourceOwner;
+	result = LockAcquire(tag, ExclusiveLock, false, dont_wait);
+	CurrentResourceOwner = saved_owner;
+	return result != LOCKACQUIRE_NOT_AVAIL;
+}
+
 bool
 try_key_lock(const LOCKTAG *tag)
 {
-	return LockAcquire(tag, ExclusiveLock, false, true) !=
-		LOCKACQUIRE_NOT_AVAIL;
+	return acquire_key_lock(tag, true);
 }
 
 void
 take_key_lock(const LOCKTAG *tag)
 {
-	(void) LockAcquire(tag, ExclusiveLock, false, false);
+	(void) acquire_key_lock(tag, false);
 }
 
 bool
@@ -79,7 +98,23 @@ holds_key_lock(const LOCKTAG *tag)
 void
 drop_key_lock(const LOCKTAG *tag)
 {
+	ResourceOwner saved_owner = CurrentResourceOwner;
+
+	CurrentResourceOwner = CurTransactionResourceOwner;
 	(void) LockRelease(tag, ExclusiveLock, false);
+	CurrentResourceOwner = saved_owner;
+}
+
+/*
+ * Says what the server would have said, had the statement's timeout not
+ * struck together with the wait's: it reports only one of two.
+ */
+static void
+report_lost_timeout(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 errmsg("canceling statement due to statement timeout")));
 }
 
 /*
@@ -91,17 +126,19 @@ drop_key_lock(const LOCKTAG *tag)
  * caller's lock_timeout comes first, it is the caller's error and there is
  * nothing to catch.
  *
- * The lock is taken for the caller's resource owner, not the subtransaction's:
- * drop_key_lock can only give back what was taken for the same one.
+ * The lock itself is taken for the transaction outside, and may have been
+ * granted just as the timeout struck: the lock table knows.
  */
 bool
 wait_for_key_lock(const LOCKTAG *tag, int milliseconds)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	ResourceOwner transaction_owner = CurTransactionResourceOwner;
 	int			saved_timeout = LockTimeout;
-	volatile bool taken = false;
+	bool		statement_timeout = get_timeout_active(STATEMENT_TIMEOUT);
 
+	Assert(milliseconds > 0);	/* 0 would be for ever */
 	if (saved_timeout > 0 && saved_timeout <= milliseconds)
 	{
 		take_key_lock(tag);
@@ -112,10 +149,8 @@ wait_for_key_lock(const LOCKTAG *tag, int milliseconds)
 	PG_TRY();
 	{
 		LockTimeout = milliseconds;
-		CurrentResourceOwner = owner;
-		take_key_lock(tag);
-		taken = true;
-		/* the timeout may have struck just as the lock was granted */
+		CurrentResourceOwner = transaction_owner;
+		(void) LockAcquire(tag, ExclusiveLock, false, false);
 		CHECK_FOR_INTERRUPTS();
 		LockTimeout = saved_timeout;
 		ReleaseCurrentSubTransaction();
@@ -132,11 +167,13 @@ wait_for_key_lock(const LOCKTAG *tag, int milliseconds)
 
 		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
 			ReThrowError(error);
+		if (statement_timeout && !get_timeout_active(STATEMENT_TIMEOUT))
+			report_lost_timeout();
 		FreeErrorData(error);
 	}
 	PG_END_TRY();
 
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	return taken;
+	return holds_key_lock(tag);
 }

@@ -79,7 +79,7 @@ static const Statement statements[NUM_STATEMENTS] = {
 	[RESUME_KEY] = {
 		/* token, lease_expires_at, expires_at, request, previous token */
 		"UPDATE %s SET token = $4, attempt = attempt" PLUS "1,"
-		" lease_expires_at = $5, expires_at = $6,"
+		" lease_expires_at = $5, expires_at = GREATEST(expires_at, $6),"
 		" request = COALESCE(request, $7)"
 		" WHERE " KEY_IS " AND token" EQ "$8",
 		{KEY_TYPES, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, JSONBOID,
@@ -127,9 +127,10 @@ static const Statement statements[NUM_STATEMENTS] = {
 		{TIMESTAMPTZOID, TEXTOID, TEXTOID, INT8OID, INT8OID}
 	},
 	[RESUME_ABANDONED] = {
-		/* now, least token, lease_expires_at, expires_at */
+		/* when the lease had to end, least token, lease_expires_at, expires_at */
 		"UPDATE %s SET token = GREATEST($5, token" PLUS "1),"
-		" attempt = attempt" PLUS "1, lease_expires_at = $6, expires_at = $7"
+		" attempt = attempt" PLUS "1, lease_expires_at = $6,"
+		" expires_at = GREATEST(expires_at, $7)"
 		" WHERE " KEY_IS " AND request IS NOT NULL"
 		" AND lease_expires_at" LE "$4 AND expires_at" GT "$4"
 		" RETURNING token, attempt, request, recovery_point, recovery_data",
@@ -163,15 +164,20 @@ static SPIPlanPtr
 prepare_statement(const Extension *extension, StatementId id)
 {
 	const Statement *statement = &statements[id];
-	char	   *table;
+	char	   *schema = get_namespace_name(extension->schema);
+	char	   *table = get_rel_name(extension->keys);
 	char	   *text;
 	int			nparameters = 0;
 	Oid			types[MAX_PARAMETERS];
 	SPIPlanPtr	plan;
 
-	table = quote_qualified_identifier(get_namespace_name(extension->schema),
-									   get_rel_name(extension->keys));
-	text = psprintf(statement->text, table);
+	if (schema == NULL || table == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("extension \"idempotency\" was dropped during the call"),
+				 errdetail("Its table is gone."),
+				 errhint("Create the extension again.")));
+	text = psprintf(statement->text, quote_qualified_identifier(schema, table));
 	while (nparameters < MAX_PARAMETERS &&
 		   OidIsValid(statement->types[nparameters]))
 	{

@@ -59,5 +59,12 @@ SELECT outcome FROM idempotency_claim('acme', 'b2', '{"n": 2.0}', keep_request =
 SELECT outcome FROM idempotency_claim('acme', 'b3', '{"n": 3}');
 SELECT key, request FROM idempotency_keys WHERE key IN ('b2', 'b3') ORDER BY key;
 
+-- Each key once a call, however short the lease; and none lives shorter for it.
+SELECT outcome FROM idempotency_claim('acme', 'once', '{"n": 9}', keep_request => true, lease => '0', ttl => '30 days');
+SELECT key, attempt FROM idempotency_claim_abandoned(5, lease => '0');
+SELECT expires_at - created_at AS kept FROM idempotency_lookup('acme', 'once');
+SELECT outcome, attempt FROM idempotency_claim('acme', 'once', '{"n": 9}');
+SELECT expires_at - created_at AS kept FROM idempotency_lookup('acme', 'once');
+
 DROP VIEW abandoned;
 TRUNCATE idempotency_keys;

@@ -48,6 +48,16 @@ SELECT outcome FROM renamed.idempotency_claim('acme', 'k');
 SELECT extconfig[1]::regclass AS dumped, extcondition[1] = '' AS all_rows
 FROM pg_extension WHERE extname = 'idempotency';
 
+-- Dropped by a handler, under the very call that runs it.
+CREATE FUNCTION drops(request jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN DROP EXTENSION idempotency; RETURN '1'; END $$;
+DISCARD ALL;
+\set VERBOSITY sqlstate
+SELECT outcome FROM renamed.idempotency_execute('acme', 'k3', '{}', 'drops(jsonb)');
+\set VERBOSITY default
+SELECT outcome FROM renamed.idempotency_claim('acme', 'k3');
+DROP FUNCTION drops;
+
 DROP EXTENSION idempotency;
 DROP SCHEMA renamed;
 REVOKE ALL ON SCHEMA public FROM regress_owner;

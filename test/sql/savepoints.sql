@@ -34,6 +34,28 @@ SELECT count(*) AS locks FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_
 SELECT idempotency_complete('acme', 'k3', :t3);
 COMMIT;
 
+-- The lock stays with the row, not with the statement: here, a cursor's that
+-- was declared before a savepoint, first failing after a claim outside of it,
+BEGIN;
+DECLARE c CURSOR FOR SELECT (idempotency_claim('acme', key)).outcome, 1 / divisor AS one
+FROM (VALUES ('c1', 1), ('c2', 0)) AS v (key, divisor);
+FETCH c;
+SAVEPOINT s;
+FETCH c;
+ROLLBACK TO s;
+SELECT count(*) AS locks FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+SELECT state FROM idempotency_lookup('acme', 'c1');
+ROLLBACK;
+-- ... then claiming inside of it.
+BEGIN;
+DECLARE c CURSOR FOR SELECT (idempotency_claim('acme', key)).outcome
+FROM (VALUES ('c1'), ('c2')) AS v (key);
+SAVEPOINT s;
+FETCH c;
+ROLLBACK TO s;
+SELECT count(*) AS locks FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+ROLLBACK;
+
 -- An exception block is a savepoint: the error undoes claim and work alike.
 CREATE TABLE effects (what text);
 DO $$
