@@ -28,11 +28,11 @@ PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers 
 # Named one by one: an empty wildcard would pass.
 REGRESS = claim complete lease expiry mismatch release token execute lookup \
 	abandoned forget request_hash request_hash_properties derive_key errors \
-	settings tenant privileges savepoints two_phase search_path lifecycle \
+	settings tenant privileges trust savepoints two_phase search_path lifecycle \
 	extremes encoding
 REGRESS_OPTS = --inputdir=test --load-extension=$(EXTENSION)
 
-ISOLATION = holder wait takeover sweep deadlock independent workers
+ISOLATION = holder wait takeover sweep deadlock independent workers rename
 ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=$(EXTENSION)
 
 PG_CONFIG ?= pg_config

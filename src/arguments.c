@@ -19,6 +19,7 @@
 #include "arguments.h"
 #include "compat.h"
 #include "errors.h"
+#include "pin.h"
 
 /* the canonical form of a UUID; an "x" stands for a hexadecimal digit */
 #define UUID_PATTERN "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
@@ -87,11 +88,12 @@ check_name(const text *value, const char *name)
 static void
 check_pinned_tenant(const text *tenant)
 {
+	const char *pin = tenant_pin();
 	size_t		length = VARSIZE_ANY_EXHDR(tenant);
 
-	if (pinned_tenant[0] == '\0' ||
-		(strlen(pinned_tenant) == length &&
-		 memcmp(pinned_tenant, VARDATA_ANY(tenant), length) == 0))
+	if (pin[0] == '\0' ||
+		(strlen(pin) == length &&
+		 memcmp(pin, VARDATA_ANY(tenant), length) == 0))
 		return;
 
 	ereport(ERROR,
@@ -128,9 +130,12 @@ scope_argument(FunctionCallInfo fcinfo, int n)
 text *
 tenant_filter_argument(FunctionCallInfo fcinfo, int n)
 {
+	const char *pin;
+
 	if (!PG_ARGISNULL(n))
 		return tenant_argument(fcinfo, n);
-	return pinned_tenant[0] == '\0' ? NULL : cstring_to_text(pinned_tenant);
+	pin = tenant_pin();
+	return pin[0] == '\0' ? NULL : cstring_to_text(pin);
 }
 
 text *
@@ -290,6 +295,7 @@ boolean_argument(FunctionCallInfo fcinfo, int n, bool default_value)
 void
 check_may_write(void)
 {
+	PreventCommandIfParallelMode("a change of idempotency keys");
 	if (!XactReadOnly)
 		return;
 

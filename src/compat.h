@@ -13,6 +13,7 @@
 #include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
+#include "utils/guc_tables.h"
 #include "utils/timestamp.h"
 
 #if PG_VERSION_NUM >= 160000
@@ -44,6 +45,21 @@ extern int	no_such_variable
 	pg_proc_aclcheck(objectid, roleid, mode)
 #define guc_malloc(elevel, size) malloc(size)
 #define guc_free(ptr) free(ptr)
+
+static inline struct config_generic *
+find_option(const char *name, bool create_placeholders, bool skip_errors,
+			int elevel)
+{
+	struct config_generic **variables = get_guc_variables();
+	int			count = GetNumConfigOptions();
+
+	for (int i = 0; i < count; i++)
+	{
+		if (pg_strcasecmp(variables[i]->name, name) == 0)
+			return variables[i];
+	}
+	return NULL;
+}
 #endif
 
 /* Intervals can't be infinite before 17. */

@@ -88,24 +88,18 @@ check_handler_signature(Oid handler, Oid response)
 	ReleaseSysCache(tuple);
 }
 
-/* Checks the handler that was passed, and that the caller may execute it. */
-static Oid
-handler_argument(FunctionCallInfo fcinfo, int n, const Extension *extension)
+/* Checks a handler, and that the caller may execute it. */
+static void
+check_handler(Oid handler, const Extension *extension)
 {
-	Oid			handler;
 	AclResult	result;
 
-	if (PG_ARGISNULL(n))
-		report_bad_handler("must not be null");
-	handler = PG_GETARG_OID(n);
 	check_handler_signature(handler, response_type(extension));
 
 	result = object_aclcheck(ProcedureRelationId, handler, GetUserId(),
 							 ACL_EXECUTE);
 	if (result != ACLCHECK_OK)
 		aclcheck_error(result, OBJECT_FUNCTION, get_func_name(handler));
-	InvokeFunctionExecuteHook(handler);
-	return handler;
 }
 
 /* Takes the response out of the composite value that a handler returned. */
@@ -140,6 +134,7 @@ run_handler(Oid handler, Jsonb *request)
 	Response	response = {.status = DEFAULT_STATUS};
 	Datum		result;
 
+	InvokeFunctionExecuteHook(handler);
 	fmgr_info(handler, &function);
 	InitFunctionCallInfoData(*call, &function, 1, InvalidOid, NULL, NULL);
 	call->args[0].value = JsonbPGetDatum(request);
@@ -233,6 +228,8 @@ execute(const Extension *extension, const ClaimRequest *request, Oid handler,
 		return;
 	}
 
+	/* it may have changed while the claim waited */
+	check_handler(handler, extension);
 	response = run_handler(handler, request->request);
 	(void) complete_key(extension, &request->id, claim.token, &response,
 						response.status < 400 ? NULL : ttl);
@@ -259,7 +256,10 @@ idempotency_execute(PG_FUNCTION_ARGS)
 	check_may_write();
 
 	extension = find_extension(fcinfo);
-	handler = handler_argument(fcinfo, 3, &extension);
+	if (PG_ARGISNULL(3))
+		report_bad_handler("must not be null");
+	handler = PG_GETARG_OID(3);
+	check_handler(handler, &extension);
 	memset(isnull, true, sizeof(isnull));
 	execute(&extension, &request, handler,
 			PG_ARGISNULL(5) ? NULL : &request.ttl, values, isnull);

@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "storage/proc.h"
@@ -40,6 +41,10 @@ append_text(char *end, const text *string)
 	return end + length + 1;
 }
 
+/*
+ * The hash is seeded with what is particular to this installation, so that
+ * nobody can make up a key elsewhere that collides with another tenant's.
+ */
 LOCKTAG
 key_lock_tag(const KeyId *id)
 {
@@ -51,7 +56,8 @@ key_lock_tag(const KeyId *id)
 	end = append_text(end, id->tenant);
 	end = append_text(end, id->scope);
 	end = append_text(end, id->key);
-	hash = hash_bytes_extended((unsigned char *) buffer, end - buffer, 0);
+	hash = hash_bytes_extended((unsigned char *) buffer, end - buffer,
+							   GetSystemIdentifier());
 
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32),
 						 (uint32) hash, KEY_LOCK_CLASS);

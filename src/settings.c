@@ -13,6 +13,7 @@
 
 #include "compat.h"
 #include "duration.h"
+#include "pin.h"
 #include "settings.h"
 
 /* what a bare number counts in */
@@ -300,6 +301,7 @@ define_storage_rules(void)
 void
 define_settings(void)
 {
+	check_client_pin();
 	define_durations();
 	define_key_rules();
 	define_storage_rules();

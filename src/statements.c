@@ -21,6 +21,7 @@
 #include "utils/snapmgr.h"
 
 #include "statements.h"
+#include "trust.h"
 
 #define MAX_PARAMETERS 11
 
@@ -143,6 +144,14 @@ static SPIPlanPtr plans[NUM_STATEMENTS];
 /* the table that the kept plans are for */
 static Oid	planned_table;
 
+static void
+discard_plan(StatementId id)
+{
+	if (plans[id] != NULL)
+		SPI_freeplan(plans[id]);
+	plans[id] = NULL;
+}
+
 /* Forgets the plans that were made for another table. */
 static void
 discard_foreign_plans(const Extension *extension)
@@ -150,17 +159,14 @@ discard_foreign_plans(const Extension *extension)
 	if (planned_table == extension->keys)
 		return;
 
-	for (int i = 0; i < NUM_STATEMENTS; i++)
-	{
-		if (plans[i] != NULL)
-			SPI_freeplan(plans[i]);
-		plans[i] = NULL;
-	}
+	check_table_is_ours(extension);
+	for (int id = 0; id < NUM_STATEMENTS; id++)
+		discard_plan(id);
 	planned_table = extension->keys;
 }
 
 /* Prepares a statement and keeps its plan. */
-static SPIPlanPtr
+static void
 prepare_statement(const Extension *extension, StatementId id)
 {
 	const Statement *statement = &statements[id];
@@ -192,28 +198,36 @@ prepare_statement(const Extension *extension, StatementId id)
 			 SPI_result_code_string(SPI_result), text);
 	SPI_keepplan(plan);
 	plans[id] = plan;
-	return plan;
 }
 
 /*
  * Returns the kept plan of a statement, or makes one.
  *
  * A plan that ALTER TABLE or a renamed schema made invalid is prepared anew
- * from its text, which may have to name the schema differently by now.
+ * from its text, which may have to name the schema differently by now.  So is
+ * one that has followed the name to another table.
  */
 static SPIPlanPtr
 fetch_plan(const Extension *extension, StatementId id)
 {
 	discard_foreign_plans(extension);
 
-	if (plans[id] != NULL)
+	for (int attempt = 1; attempt <= 2; attempt++)
 	{
-		if (SPI_plan_is_valid(plans[id]))
+		if (plans[id] != NULL && !SPI_plan_is_valid(plans[id]))
+			discard_plan(id);
+		if (plans[id] == NULL)
+			prepare_statement(extension, id);
+		if (is_plan_for_table(plans[id], extension))
 			return plans[id];
-		SPI_freeplan(plans[id]);
-		plans[id] = NULL;
+		discard_plan(id);
 	}
-	return prepare_statement(extension, id);
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the extension's schema was renamed during the call"),
+			 errdetail("Its table has another name by now."),
+			 errhint("Try again.")));
+	return NULL;				/* keep the compiler quiet */
 }
 
 /*
@@ -243,11 +257,14 @@ execute_statement(const Extension *extension, StatementId id,
 						   SECURITY_NOFORCE_RLS);
 	PG_TRY();
 	{
+		SPIPlanPtr	plan;
+
 		enable_seqscan = false;
 		enable_bitmapscan = false;
-		result = SPI_execute_snapshot(fetch_plan(extension, id), parameters,
-									  nulls, snapshot, InvalidSnapshot,
-									  read_only, true, 0);
+		plan = fetch_plan(extension, id);
+		check_triggers(extension);
+		result = SPI_execute_snapshot(plan, parameters, nulls, snapshot,
+									  InvalidSnapshot, read_only, true, 0);
 	}
 	PG_FINALLY();
 	{

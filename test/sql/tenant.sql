@@ -39,6 +39,48 @@ RESET ROLE;
 RESET idempotency.tenant;
 SELECT tenant_id, key FROM idempotency_claim_abandoned();
 
+-- A role that ALTER ROLE pins.
+\set admin :USER
+ALTER ROLE regress_acme LOGIN;
+ALTER ROLE regress_acme SET idempotency.tenant = 'acme';
+GRANT CREATE ON SCHEMA public TO regress_acme;
+SELECT outcome FROM idempotency_claim('globex', 'secret', '{"a": 1}', keep_request => true, lease => '0');
+\set VERBOSITY sqlstate
+\c - regress_acme
+SELECT state FROM idempotency_lookup('globex', 'secret');
+-- ... whatever it set before the first call, and however it connected
+\c - regress_acme
+SET idempotency.tenant = '';
+SELECT state FROM idempotency_lookup('globex', 'secret');
+SHOW idempotency.tenant;
+RESET ALL;
+DISCARD ALL;
+SELECT state FROM idempotency_lookup('globex', 'secret');
+\setenv PGOPTIONS '-c idempotency.tenant=globex'
+\c - regress_acme
+SELECT state FROM idempotency_lookup('globex', 'secret');
+SELECT state FROM idempotency_lookup('globex', 'secret');
+\setenv PGOPTIONS
+\c - regress_acme
+-- What it owns runs with its pin, whoever makes it run.
+CREATE FUNCTION peek() RETURNS TABLE (state text) LANGUAGE sql SECURITY DEFINER AS $$
+	SELECT state FROM public.idempotency_lookup('globex', 'secret') $$;
+CREATE FUNCTION abandoned() RETURNS TABLE (tenant text) LANGUAGE sql SECURITY DEFINER AS $$
+	SELECT tenant_id FROM public.idempotency_claim_abandoned() $$;
+CREATE MATERIALIZED VIEW peeked AS SELECT state FROM idempotency_lookup('globex', 'secret') WITH NO DATA;
+\c - :admin
+SELECT * FROM peek();
+SELECT * FROM abandoned();
+REFRESH MATERIALIZED VIEW peeked;
+SELECT state FROM idempotency_lookup('globex', 'secret');
+SET idempotency.tenant = 'globex';
+SELECT * FROM peek();
+RESET idempotency.tenant;
+\set VERBOSITY default
+DROP MATERIALIZED VIEW peeked;
+DROP FUNCTION peek, abandoned;
+REVOKE CREATE ON SCHEMA public FROM regress_acme;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM regress_acme;
 DROP ROLE regress_acme;
 DROP FUNCTION echo;
