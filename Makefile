@@ -11,10 +11,10 @@ ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 .PHONY: $(COMMANDS)
 
 deps:
-	tools/deps
+	@tools/deps
 
 demo check bench: deps
-	tools/$@
+	@tools/$@
 
 else
 

@@ -24,7 +24,8 @@ my ($out, $err) = ('', '');
 IPC::Run::run(
 	[ 'bash', '-c', 'exec psql -Xq -v ON_ERROR_STOP=1 -v SHOW_CONTEXT=never -d "$0" 2>&1', $node->connstr('postgres') ],
 	'<', \$script, '>', \$out);
-my @answers = split /^==end \d+\n/m, $out;
+my @answers = split /^==end \d+\n/m, $out, -1;
+pop @answers;					# what follows the last block: nothing
 is(scalar(@answers), scalar(@blocks), 'every block ran') or diag $out;
 
 foreach my $i (0 .. $#blocks)
