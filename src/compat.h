@@ -74,4 +74,9 @@ find_option(const char *name, bool create_placeholders, bool skip_errors,
 #define PG_MODULE_MAGIC_EXT(...) PG_MODULE_MAGIC
 #endif
 
+/* What marks a function that does not return comes first since 18. */
+#ifndef pg_noreturn
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 #endif							/* IDEMPOTENCY_COMPAT_H */

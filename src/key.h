@@ -34,6 +34,7 @@
 #ifndef IDEMPOTENCY_KEY_H
 #define IDEMPOTENCY_KEY_H
 
+#include "compat.h"
 #include "duration.h"
 #include "extension.h"
 
@@ -103,7 +104,7 @@ extern TimestampTz key_time(const KeyRow *row, KeyColumn column);
  * Says why the holder of this token may not change the key: an ERROR, IK005
  * if there is no such key (row is NULL) and IK004 otherwise.
  */
-extern void report_refused_token(const KeyRow *row, int64 token,
-								 TimestampTz now) pg_attribute_noreturn();
+pg_noreturn extern void report_refused_token(const KeyRow *row, int64 token,
+											 TimestampTz now);
 
 #endif							/* IDEMPOTENCY_KEY_H */

@@ -20,7 +20,6 @@
 #include "utils/resowner.h"
 #include "utils/timeout.h"
 
-#include "arguments.h"
 #include "compat.h"
 #include "key_lock.h"
 
@@ -48,7 +47,9 @@ append_text(char *end, const text *string)
 LOCKTAG
 key_lock_tag(const KeyId *id)
 {
-	char		buffer[2 * (MAX_NAME_BYTES + 1) + MAX_KEY_BYTES + 1];
+	char	   *buffer = palloc(VARSIZE_ANY_EXHDR(id->tenant) +
+								VARSIZE_ANY_EXHDR(id->scope) +
+								VARSIZE_ANY_EXHDR(id->key) + 3);
 	char	   *end = buffer;
 	uint64		hash;
 	LOCKTAG		tag;
@@ -58,6 +59,7 @@ key_lock_tag(const KeyId *id)
 	end = append_text(end, id->key);
 	hash = hash_bytes_extended((unsigned char *) buffer, end - buffer,
 							   GetSystemIdentifier());
+	pfree(buffer);
 
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32),
 						 (uint32) hash, KEY_LOCK_CLASS);

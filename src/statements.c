@@ -36,10 +36,18 @@
 	"tenant_id" EQ "$1 AND scope" EQ "$2 AND key" EQ "$3"
 #define KEY_TYPES TEXTOID, TEXTOID, TEXTOID
 
+/*
+ * The other conditions are written so that no index can serve them.  Planned
+ * on a table that was empty when it was analyzed, the index on expires_at
+ * would seem cheaper than the primary key, and be read whole ever after.
+ */
+#define IS_ALIVE_AT(time) " AND (expires_at" GT time ") IS TRUE"
+#define HAS_REQUEST " AND (request IS NULL) IS FALSE"
+
 /* ... and one that only the holder of token $4 may run at time $5 with these */
 #define KEY_IS_HELD \
 	KEY_IS " AND token" EQ "$4 AND lease_expires_at IS NOT NULL" \
-	" AND expires_at" GT "$5"
+	IS_ALIVE_AT("$5")
 #define HELD_KEY_TYPES KEY_TYPES, INT8OID, TIMESTAMPTZOID
 
 typedef struct Statement
@@ -121,7 +129,7 @@ static const Statement statements[NUM_STATEMENTS] = {
 	[LIST_ABANDONED] = {
 		/* now, tenant or NULL, scope or NULL, limit, offset */
 		"SELECT tenant_id, scope, key FROM %s WHERE request IS NOT NULL"
-		" AND lease_expires_at" LE "$1 AND expires_at" GT "$1"
+		" AND lease_expires_at" LE "$1" IS_ALIVE_AT("$1")
 		" AND ($2 IS NULL OR tenant_id" EQ "$2)"
 		" AND ($3 IS NULL OR scope" EQ "$3)"
 		" ORDER BY created_at LIMIT $4 OFFSET $5",
@@ -132,8 +140,8 @@ static const Statement statements[NUM_STATEMENTS] = {
 		"UPDATE %s SET token = GREATEST($5, token" PLUS "1),"
 		" attempt = attempt" PLUS "1, lease_expires_at = $6,"
 		" expires_at = GREATEST(expires_at, $7)"
-		" WHERE " KEY_IS " AND request IS NOT NULL"
-		" AND lease_expires_at" LE "$4 AND expires_at" GT "$4"
+		" WHERE " KEY_IS HAS_REQUEST
+		" AND lease_expires_at" LE "$4" IS_ALIVE_AT("$4")
 		" RETURNING token, attempt, request, recovery_point, recovery_data",
 		{KEY_TYPES, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 	},
@@ -144,10 +152,14 @@ static SPIPlanPtr plans[NUM_STATEMENTS];
 /* the table that the kept plans are for */
 static Oid	planned_table;
 
+/* how many of our statements are running, one inside the other's trigger */
+static int	depth;
+
+/* Forgets a plan.  One that an outer statement may be running isn't freed. */
 static void
 discard_plan(StatementId id)
 {
-	if (plans[id] != NULL)
+	if (plans[id] != NULL && depth == 1)
 		SPI_freeplan(plans[id]);
 	plans[id] = NULL;
 }
@@ -231,22 +243,45 @@ fetch_plan(const Extension *extension, StatementId id)
 }
 
 /*
- * Runs a statement as the owner of the tables, under the given snapshot, or
- * under the active one without writing if there is none.
+ * Fetches a plan that uses the index made for the statement.
  *
  * A plan made while the table was small would read all of it, and go on doing
  * so until the next ANALYZE, however fast the table grows; under SERIALIZABLE
- * such a plan conflicts with every other transaction.  Every statement here
- * has an index made for it, so other scans are switched off while the planner
- * may run.
+ * such a plan conflicts with every other transaction.  So other ways are
+ * switched off while the planner may run, which is here.
+ */
+static SPIPlanPtr
+fetch_index_plan(const Extension *extension, StatementId id)
+{
+	bool		saved_seqscan = enable_seqscan;
+	bool		saved_bitmapscan = enable_bitmapscan;
+	bool		saved_sort = enable_sort;
+	SPIPlanPtr	plan;
+
+	PG_TRY();
+	{
+		enable_seqscan = enable_bitmapscan = enable_sort = false;
+		plan = fetch_plan(extension, id);
+	}
+	PG_FINALLY();
+	{
+		enable_seqscan = saved_seqscan;
+		enable_bitmapscan = saved_bitmapscan;
+		enable_sort = saved_sort;
+	}
+	PG_END_TRY();
+	return plan;
+}
+
+/*
+ * Runs a statement as the owner of the tables, under the given snapshot, or
+ * under the active one without writing if there is none.
  */
 static uint64
 execute_statement(const Extension *extension, StatementId id,
 				  Datum *parameters, const char *nulls, Snapshot snapshot)
 {
 	bool		read_only = (snapshot == InvalidSnapshot);
-	bool		saved_seqscan = enable_seqscan;
-	bool		saved_bitmapscan = enable_bitmapscan;
 	Oid			saved_user;
 	int			saved_context;
 	int			result;
@@ -255,21 +290,18 @@ execute_statement(const Extension *extension, StatementId id,
 	SetUserIdAndSecContext(extension->owner,
 						   saved_context | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_NOFORCE_RLS);
+	depth++;
 	PG_TRY();
 	{
-		SPIPlanPtr	plan;
+		SPIPlanPtr	plan = fetch_index_plan(extension, id);
 
-		enable_seqscan = false;
-		enable_bitmapscan = false;
-		plan = fetch_plan(extension, id);
 		check_triggers(extension);
 		result = SPI_execute_snapshot(plan, parameters, nulls, snapshot,
 									  InvalidSnapshot, read_only, true, 0);
 	}
 	PG_FINALLY();
 	{
-		enable_seqscan = saved_seqscan;
-		enable_bitmapscan = saved_bitmapscan;
+		depth--;
 	}
 	PG_END_TRY();
 	SetUserIdAndSecContext(saved_user, saved_context);

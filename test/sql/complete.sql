@@ -107,5 +107,21 @@ SELECT pg_stat_force_next_flush();
 SELECT n_tup_upd - :updates AS updates, n_tup_hot_upd - :hot AS hot
 FROM pg_stat_user_tables WHERE relname = 'idempotency_keys';
 
+-- Each statement finds its row by the primary key, also when it was planned on
+-- a table that was empty when it was analyzed.
+TRUNCATE idempotency_keys;
+ANALYZE idempotency_keys;
+SELECT count(*) FROM generate_series(1, 100) AS i,
+LATERAL idempotency_claim('plan', i::text, '{"a": 1}', keep_request => true, lease => '0') AS c,
+LATERAL idempotency_heartbeat('plan', i::text, c.token, lease => '0') AS h,
+LATERAL idempotency_checkpoint('plan', i::text, c.token, 'p', lease => '0') AS p;
+SELECT count(idempotency_complete(tenant_id, key, token)) FROM idempotency_claim_abandoned(50);
+SELECT count(idempotency_release('plan', key, token)) FROM idempotency_keys WHERE completed_at IS NULL;
+SELECT pg_stat_force_next_flush();
+SELECT indexrelname, idx_scan > 0 AS used FROM pg_stat_user_indexes
+WHERE relname = 'idempotency_keys' ORDER BY 1;
+SELECT idx_tup_read < 1000 AS few_read FROM pg_stat_user_indexes
+WHERE indexrelname = 'idempotency_keys_kept_request_idx';
+
 DROP FUNCTION completed;
 TRUNCATE idempotency_keys;

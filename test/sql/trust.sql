@@ -23,6 +23,22 @@ CREATE TRIGGER gain BEFORE INSERT ON idempotency_keys FOR EACH ROW EXECUTE FUNCT
 SELECT outcome FROM idempotency_claim('acme', 'k');
 DROP TRIGGER gain ON idempotency_keys;
 
+-- ... even one that makes the plan that is running invalid, and calls us.
+CREATE FUNCTION nested() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.key <> 'nested' THEN
+		GRANT SELECT ON idempotency_keys TO regress_mallory;
+		PERFORM idempotency_forget('acme', 'nested');
+		PERFORM idempotency_complete('acme', 'nested', token) FROM idempotency_claim('acme', 'nested');
+	END IF;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER nested AFTER INSERT OR UPDATE ON idempotency_keys FOR EACH ROW EXECUTE FUNCTION nested();
+SELECT idempotency_complete('acme', 'outer', token) FROM idempotency_claim('acme', 'outer');
+DROP TRIGGER nested ON idempotency_keys;
+DROP FUNCTION nested;
+REVOKE ALL ON idempotency_keys FROM regress_mallory;
+
 -- A copy of a function beside a table that only looks like ours.
 CREATE TABLE mallory.idempotency_keys (LIKE public.idempotency_keys);
 ALTER TABLE mallory.idempotency_keys OWNER TO regress_mallory;
