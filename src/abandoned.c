@@ -58,20 +58,20 @@ resume_abandoned(const Search *search, const KeyId *id, ReturnSetInfo *result)
 	LOCKTAG		tag = key_lock_tag(id);
 	Clock		clock = read_clock();
 	int64		lease = Min(search->lease, success_ttl);
-	Datum		parameters[7];
+	Parameters	parameters = {0};
 	Datum		values[NUM_LISTED_COLUMNS + NUM_RESUMED_COLUMNS];
 	bool		isnull[NUM_LISTED_COLUMNS + NUM_RESUMED_COLUMNS] = {0};
 
 	if (!try_key_lock(&tag))
 		return false;
 
-	put_key_parameters(id, parameters);
-	parameters[3] = TimestampTzGetDatum(search->started);
-	parameters[4] = Int64GetDatum(clock.token);
-	parameters[5] = TimestampTzGetDatum(time_after(clock.now, lease, "lease"));
-	parameters[6] = TimestampTzGetDatum(time_after(clock.now, success_ttl,
-												   "idempotency.success_ttl"));
-	if (run_statement(&search->extension, RESUME_ABANDONED, parameters, NULL,
+	add_key(&parameters, id);
+	add_time(&parameters, search->started);
+	add_bigint(&parameters, clock.token);
+	add_time(&parameters, time_after(clock.now, lease, "lease"));
+	add_time(&parameters, time_after(clock.now, success_ttl,
+									 "idempotency.success_ttl"));
+	if (run_statement(&search->extension, RESUME_ABANDONED, &parameters,
 					  values + NUM_LISTED_COLUMNS,
 					  isnull + NUM_LISTED_COLUMNS) == 0)
 	{
@@ -79,7 +79,9 @@ resume_abandoned(const Search *search, const KeyId *id, ReturnSetInfo *result)
 		return false;
 	}
 
-	put_key_parameters(id, values);
+	values[LISTED_TENANT] = PointerGetDatum(id->tenant);
+	values[LISTED_SCOPE] = PointerGetDatum(id->scope);
+	values[LISTED_KEY] = PointerGetDatum(id->key);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
 	return true;
 }
@@ -91,18 +93,14 @@ resume_abandoned(const Search *search, const KeyId *id, ReturnSetInfo *result)
 static uint64
 list_abandoned(const Search *search, int64 limit, int64 offset)
 {
-	Datum		parameters[5];
-	char		nulls[] = "     ";
+	Parameters	parameters = {0};
 
-	parameters[0] = TimestampTzGetDatum(search->started);
-	parameters[1] = PointerGetDatum(search->tenant);
-	nulls[1] = search->tenant == NULL ? 'n' : ' ';
-	parameters[2] = PointerGetDatum(search->scope);
-	nulls[2] = search->scope == NULL ? 'n' : ' ';
-	parameters[3] = Int64GetDatum(limit);
-	parameters[4] = Int64GetDatum(offset);
-	return run_set_statement(&search->extension, LIST_ABANDONED, parameters,
-							 nulls);
+	add_time(&parameters, search->started);
+	add_pointer(&parameters, search->tenant);
+	add_pointer(&parameters, search->scope);
+	add_bigint(&parameters, limit);
+	add_bigint(&parameters, offset);
+	return run_set_statement(&search->extension, LIST_ABANDONED, &parameters);
 }
 
 /* Returns a text column of a listed key. */
@@ -139,7 +137,9 @@ resume_listed(const Search *search, const SPITupleTable *table, uint64 count,
  * Lists and takes over until there are max_rows or no more are left.
  *
  * A key that another worker has locked is skipped, not waited for.  It stays
- * in the next list, so that list begins behind all those skipped so far.
+ * in the next list, so that list begins behind all those skipped so far.  If
+ * one of them leaves the list meanwhile, another is missed until the next
+ * call.
  */
 static void
 resume_up_to(const Search *search, int max_rows, ReturnSetInfo *result)

@@ -24,7 +24,7 @@
 /* the canonical form of a UUID; an "x" stands for a hexadecimal digit */
 #define UUID_PATTERN "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
 
-/* Raises the ERROR for an argument that is none of the named kinds. */
+/* Raises 22023. */
 static void
 report_bad_argument(const char *name, const char *problem, const char *hint)
 {

@@ -3,7 +3,7 @@
  * arguments.h
  *	  Reading and checking the arguments of the SQL functions.
  *
- * Each raises an ERROR that names the argument if it is not acceptable.
+ * Each raises an ERROR if its argument is not acceptable.
  *
  *-------------------------------------------------------------------------
  */

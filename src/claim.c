@@ -21,7 +21,6 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
-#include "utils/builtins.h"
 #include "utils/wait_event.h"
 
 #include "arguments.h"
@@ -39,8 +38,8 @@
 
 #define USECS_PER_MSEC 1000
 
-/* the deadline of a claim that doesn't wait: one that has passed */
-#define NO_DEADLINE DT_NOBEGIN
+/* the deadline of a claim that doesn't wait */
+#define DONT_WAIT DT_NOBEGIN
 
 /* A request, with what it is compared by and what time it is. */
 typedef struct Attempt
@@ -98,33 +97,27 @@ expiry(const Attempt *attempt)
 	return time_after(attempt->clock.now, attempt->request->ttl, "ttl");
 }
 
-/* Fills a parameter that is NULL if the pointer is. */
-static void
-put_pointer(const void *pointer, int n, Datum *parameters, char *nulls)
+/* The request itself, if it is to be kept. */
+static Jsonb *
+kept_request(const Attempt *attempt)
 {
-	parameters[n] = PointerGetDatum(pointer);
-	nulls[n] = pointer == NULL ? 'n' : ' ';
+	return attempt->request->keep_request ? attempt->request->request : NULL;
 }
 
 /*
- * Puts the parameters that a first claim needs, whether it inserts the row
- * or finds an expired one in its place.
+ * Adds the parameters that a first claim needs, whether it inserts the row or
+ * finds an expired one in its place.
  */
 static void
-put_first_claim(const Attempt *attempt, int64 token,
-				Datum *parameters, char *nulls)
+add_first_claim(Parameters *parameters, const Attempt *attempt, int64 token)
 {
-	const ClaimRequest *request = attempt->request;
-
-	put_key_parameters(&request->id, parameters);
-	memset(nulls, ' ', 10);
-	put_pointer(attempt->hash, 3, parameters, nulls);
-	put_pointer(request->keep_request ? request->request : NULL, 4,
-				parameters, nulls);
-	parameters[5] = Int64GetDatum(token);
-	parameters[6] = TimestampTzGetDatum(attempt->clock.now);
-	parameters[7] = TimestampTzGetDatum(lease_end(attempt));
-	parameters[8] = TimestampTzGetDatum(expiry(attempt));
+	add_key(parameters, &attempt->request->id);
+	add_pointer(parameters, attempt->hash);
+	add_pointer(parameters, kept_request(attempt));
+	add_bigint(parameters, token);
+	add_time(parameters, attempt->clock.now);
+	add_time(parameters, lease_end(attempt));
+	add_time(parameters, expiry(attempt));
 }
 
 static void
@@ -140,11 +133,10 @@ set_claimed(Claim *claim, const Attempt *attempt, int64 token)
 static bool
 insert_key(const Attempt *attempt, Claim *claim)
 {
-	Datum		parameters[10];
-	char		nulls[10];
+	Parameters	parameters = {0};
 
-	put_first_claim(attempt, attempt->clock.token, parameters, nulls);
-	if (run_statement(attempt->extension, INSERT_KEY, parameters, nulls,
+	add_first_claim(&parameters, attempt, attempt->clock.token);
+	if (run_statement(attempt->extension, INSERT_KEY, &parameters,
 					  NULL, NULL) == 0)
 		return false;
 	set_claimed(claim, attempt, attempt->clock.token);
@@ -162,13 +154,12 @@ next_token(const Attempt *attempt, const KeyRow *row)
 static bool
 reclaim_key(const Attempt *attempt, Claim *claim)
 {
-	Datum		parameters[10];
-	char		nulls[10];
+	Parameters	parameters = {0};
 	int64		token = next_token(attempt, &claim->row);
 
-	put_first_claim(attempt, token, parameters, nulls);
-	parameters[9] = claim->row.values[KEY_TOKEN];
-	if (run_statement(attempt->extension, RECLAIM_KEY, parameters, nulls,
+	add_first_claim(&parameters, attempt, token);
+	add_bigint(&parameters, key_token(&claim->row));
+	if (run_statement(attempt->extension, RECLAIM_KEY, &parameters,
 					  NULL, NULL) == 0)
 		return false;
 	set_claimed(claim, attempt, token);
@@ -179,20 +170,16 @@ reclaim_key(const Attempt *attempt, Claim *claim)
 static bool
 resume_key(const Attempt *attempt, Claim *claim)
 {
-	const ClaimRequest *request = attempt->request;
-	Datum		parameters[8];
-	char		nulls[8];
+	Parameters	parameters = {0};
 	int64		token = next_token(attempt, &claim->row);
 
-	put_key_parameters(&request->id, parameters);
-	memset(nulls, ' ', sizeof(nulls));
-	parameters[3] = Int64GetDatum(token);
-	parameters[4] = TimestampTzGetDatum(lease_end(attempt));
-	parameters[5] = TimestampTzGetDatum(expiry(attempt));
-	put_pointer(request->keep_request ? request->request : NULL, 6,
-				parameters, nulls);
-	parameters[7] = claim->row.values[KEY_TOKEN];
-	if (run_statement(attempt->extension, RESUME_KEY, parameters, nulls,
+	add_key(&parameters, &attempt->request->id);
+	add_bigint(&parameters, token);
+	add_time(&parameters, lease_end(attempt));
+	add_time(&parameters, expiry(attempt));
+	add_pointer(&parameters, kept_request(attempt));
+	add_bigint(&parameters, key_token(&claim->row));
+	if (run_statement(attempt->extension, RESUME_KEY, &parameters,
 					  NULL, NULL) == 0)
 		return false;
 
@@ -342,7 +329,7 @@ milliseconds_until(TimestampTz deadline)
 {
 	TimestampTz now;
 
-	if (deadline == NO_DEADLINE || deadline <= (now = GetCurrentTimestamp()))
+	if (deadline == DONT_WAIT || deadline <= (now = GetCurrentTimestamp()))
 		return 0;
 	return (int) Min((deadline - now - 1) / USECS_PER_MSEC + 1, PG_INT32_MAX);
 }
@@ -357,7 +344,7 @@ try_to_claim(Attempt *attempt, const LOCKTAG *tag, TimestampTz deadline,
 {
 	bool		locked = try_key_lock(tag);
 
-	if (!locked && deadline != NO_DEADLINE)
+	if (!locked && deadline != DONT_WAIT)
 	{
 		int			remaining;
 
@@ -384,7 +371,7 @@ claim_key(const Extension *extension, const ClaimRequest *request,
 {
 	Attempt		attempt = {.extension = extension,.request = request};
 	LOCKTAG		tag = key_lock_tag(&request->id);
-	TimestampTz deadline = NO_DEADLINE;
+	TimestampTz deadline = DONT_WAIT;
 	int			pause = FIRST_PAUSE_MS;
 
 	if (request->request != NULL)

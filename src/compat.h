@@ -66,6 +66,7 @@ find_option(const char *name, bool create_placeholders, bool skip_errors,
 #if PG_VERSION_NUM < 170000
 #define INTERVAL_NOT_FINITE(interval) ((void) (interval), false)
 
+/* Nor can a stronger lock be asked for. */
 #define LockHeldByMe(tag, mode, orstronger) LockHeldByMe(tag, mode)
 #endif
 

@@ -13,71 +13,50 @@
 #include "utils/builtins.h"
 
 #include "arguments.h"
-#include "complete.h"
 #include "compat.h"
-#include "key_lock.h"
+#include "complete.h"
+#include "holder.h"
 #include "response.h"
 #include "settings.h"
-#include "statements.h"
 
 #define COMPLETED "completed"
 #define RELEASED "released"
 
-/* Puts the new expires_at, or NULL where the claim's is to stay. */
+/* Adds the new expires_at, or NULL where the claim's is to stay. */
 static void
-put_expiry(int n, const Response *response, const int64 *ttl,
-		   TimestampTz now, Datum *parameters, char *nulls)
+add_expiry(Parameters *parameters, const HolderCall *call,
+		   const Response *response, const int64 *ttl)
 {
 	bool		is_error = response->status >= 400 &&
 		!is_retryable_status(response->status);
 
-	nulls[n] = ' ';
 	if (ttl != NULL)
-		parameters[n] = TimestampTzGetDatum(time_after(now, *ttl, "ttl"));
+		add_time(parameters, time_after(call->now, *ttl, "ttl"));
 	else if (is_error)
-		parameters[n] = TimestampTzGetDatum(time_after(now, client_error_ttl,
-													   "idempotency.client_error_ttl"));
+		add_time(parameters, time_after(call->now, client_error_ttl,
+										"idempotency.client_error_ttl"));
 	else
-	{
-		parameters[n] = (Datum) 0;
-		nulls[n] = 'n';
-	}
-}
-
-static void
-put_nullable(int n, const void *pointer, Datum *parameters, char *nulls)
-{
-	parameters[n] = PointerGetDatum(pointer);
-	nulls[n] = pointer == NULL ? 'n' : ' ';
+		add_null(parameters);
 }
 
 /* Writes the row, if the token holds the key. */
 static bool
-update_key(const Extension *extension, const KeyId *id, int64 token,
-		   const Response *response, const int64 *ttl, bool retryable,
-		   TimestampTz now)
+update_key(const HolderCall *call, const Response *response,
+		   const int64 *ttl, bool retryable)
 {
-	Datum		parameters[10];
-	char		nulls[10];
+	Parameters	parameters = {0};
 
-	put_key_parameters(id, parameters);
-	parameters[3] = Int64GetDatum(token);
-	parameters[4] = TimestampTzGetDatum(now);
-	memset(nulls, ' ', sizeof(nulls));
-	if (retryable)
+	add_holder(&parameters, call);
+	if (!retryable)
 	{
-		put_expiry(5, response, ttl, now, parameters, nulls);
-		return run_statement(extension, RELEASE_KEY, parameters, nulls,
-							 NULL, NULL) > 0;
+		add_integer(&parameters, response->status);
+		add_pointer(&parameters, response->headers);
+		add_pointer(&parameters, response->body);
+		add_pointer(&parameters, response->bytes);
 	}
-
-	parameters[5] = Int32GetDatum(response->status);
-	put_nullable(6, response->headers, parameters, nulls);
-	put_nullable(7, response->body, parameters, nulls);
-	put_nullable(8, response->bytes, parameters, nulls);
-	put_expiry(9, response, ttl, now, parameters, nulls);
-	return run_statement(extension, COMPLETE_KEY, parameters, nulls,
-						 NULL, NULL) > 0;
+	add_expiry(&parameters, call, response, ttl);
+	return run_as_holder(call, retryable ? RELEASE_KEY : COMPLETE_KEY,
+						 &parameters);
 }
 
 /*
@@ -86,16 +65,16 @@ update_key(const Extension *extension, const KeyId *id, int64 token,
  * given again.
  */
 static void
-check_repetition(const Extension *extension, const KeyId *id, int64 token,
-				 const Response *response, bool retryable, TimestampTz now)
+check_repetition(const HolderCall *call, const Response *response,
+				 bool retryable)
 {
 	KeyRow		row;
 
-	if (!read_key(extension, id, &row))
-		report_refused_token(NULL, token, now);
-	if (key_token(&row) == token)
+	if (!read_key(call->extension, call->id, &row))
+		report_refused_token(NULL, call->token, call->now);
+	if (key_token(&row) == call->token)
 	{
-		KeyState	state = key_state(&row, now);
+		KeyState	state = key_state(&row, call->now);
 
 		if (retryable && state == KEY_RELEASED)
 			return;
@@ -103,23 +82,21 @@ check_repetition(const Extension *extension, const KeyId *id, int64 token,
 			is_stored_response(&row, response))
 			return;
 	}
-	report_refused_token(&row, token, now);
+	report_refused_token(&row, call->token, call->now);
 }
 
 const char *
 complete_key(const Extension *extension, const KeyId *id, int64 token,
 			 const Response *response, const int64 *ttl)
 {
-	LOCKTAG		tag = key_lock_tag(id);
 	bool		retryable = is_retryable_status(response->status);
 	Response	stored = *response;
-	TimestampTz now;
+	HolderCall	call;
 
 	stored.headers = redact_headers(response->headers);
-	take_key_lock(&tag);
-	now = read_clock().now;
-	if (!update_key(extension, id, token, &stored, ttl, retryable, now))
-		check_repetition(extension, id, token, &stored, retryable, now);
+	call = begin_holder_call(extension, id, token);
+	if (!update_key(&call, &stored, ttl, retryable))
+		check_repetition(&call, &stored, retryable);
 	return retryable ? RELEASED : COMPLETED;
 }
 

@@ -19,7 +19,8 @@
 #include "settings.h"
 
 /*
- * Reads the clock.  Every time the extension compares or stores is read here.
+ * Reads the clock.  Every time the extension compares or stores is read here;
+ * not so the deadline of a wait, which no offset may move.
  *
  * The token leaves the offset out: tokens must grow even when a session that
  * looked at tomorrow is followed by one that does not.

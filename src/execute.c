@@ -211,8 +211,8 @@ fill_answered(const Claim *claim, Datum *values, bool *isnull)
 /*
  * Claims, and does the work if the claim says so.
  *
- * A ttl has already set the row's expires_at at the claim.  Only a response
- * that would be kept for another time needs it again.
+ * The claim has already seen to it that the row lives as long as ttl says.
+ * Only a response that would be kept for another time needs it again.
  */
 static void
 execute(const Extension *extension, const ClaimRequest *request, Oid handler,

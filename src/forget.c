@@ -20,12 +20,12 @@ idempotency_forget(PG_FUNCTION_ARGS)
 	KeyId		id = key_arguments(fcinfo, 0, 1, 2);
 	LOCKTAG		tag = key_lock_tag(&id);
 	Extension	extension;
-	Datum		parameters[3];
+	Parameters	parameters = {0};
 
 	check_may_write();
 	extension = find_extension(fcinfo);
 	take_key_lock(&tag);
-	put_key_parameters(&id, parameters);
-	PG_RETURN_BOOL(run_statement(&extension, DELETE_KEY, parameters, NULL,
+	add_key(&parameters, &id);
+	PG_RETURN_BOOL(run_statement(&extension, DELETE_KEY, &parameters,
 								 NULL, NULL) > 0);
 }

@@ -11,31 +11,23 @@
 #include "key.h"
 #include "statements.h"
 
-void
-put_key_parameters(const KeyId *id, Datum *parameters)
-{
-	parameters[0] = PointerGetDatum(id->tenant);
-	parameters[1] = PointerGetDatum(id->scope);
-	parameters[2] = PointerGetDatum(id->key);
-}
-
 bool
 read_key(const Extension *extension, const KeyId *id, KeyRow *row)
 {
-	Datum		parameters[3];
+	Parameters	parameters = {0};
 
-	put_key_parameters(id, parameters);
-	return run_statement(extension, SELECT_KEY, parameters, NULL,
+	add_key(&parameters, id);
+	return run_statement(extension, SELECT_KEY, &parameters,
 						 row->values, row->isnull) > 0;
 }
 
 bool
 read_key_stable(const Extension *extension, const KeyId *id, KeyRow *row)
 {
-	Datum		parameters[3];
+	Parameters	parameters = {0};
 
-	put_key_parameters(id, parameters);
-	return run_stable_statement(extension, SELECT_KEY, parameters, NULL,
+	add_key(&parameters, id);
+	return run_stable_statement(extension, SELECT_KEY, &parameters,
 								row->values, row->isnull) > 0;
 }
 

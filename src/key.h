@@ -26,8 +26,8 @@
  *		        expires_at passes, in whatever state; or forget
  *
  * Each claim that gives the key to somebody raises the token.  Only the
- * holder of the current token moves the key on; time moves it only where
- * the picture says "lapses" and "passes".
+ * holder of the current token moves the key on, but for forget; time moves
+ * it only where the picture says "lapses" and "passes".
  *
  *-------------------------------------------------------------------------
  */
@@ -86,9 +86,6 @@ extern bool read_key(const Extension *extension, const KeyId *id, KeyRow *row);
 /* Reads it under the calling query's snapshot instead. */
 extern bool read_key_stable(const Extension *extension, const KeyId *id,
 							KeyRow *row);
-
-/* Puts the three parameters that every statement on one key starts with. */
-extern void put_key_parameters(const KeyId *id, Datum *parameters);
 
 /* The state of an existing row at a given time. */
 extern KeyState key_state(const KeyRow *row, TimestampTz now);

@@ -10,55 +10,19 @@
 
 #include "arguments.h"
 #include "compat.h"
-#include "key_lock.h"
+#include "holder.h"
 #include "settings.h"
-#include "statements.h"
 
-/* A call by the holder of a token. */
-typedef struct HolderCall
-{
-	Extension	extension;
-	KeyId		id;
-	int64		token;
-	TimestampTz now;
-} HolderCall;
-
-/* Reads the arguments that these functions share, and takes the lock. */
-static HolderCall
-begin_holder_call(FunctionCallInfo fcinfo, int scope)
-{
-	HolderCall	call;
-	LOCKTAG		tag;
-
-	call.id = key_arguments(fcinfo, 0, 1, scope);
-	call.token = bigint_argument(fcinfo, 2, "token");
-	check_may_write();
-
-	call.extension = find_extension(fcinfo);
-	tag = key_lock_tag(&call.id);
-	take_key_lock(&tag);
-	call.now = read_clock().now;
-	return call;
-}
-
-/*
- * Runs a statement on the key that the token holds.  The first five
- * parameters are filled in here.
- */
+/* Runs a statement as the holder; an ERROR if the token isn't the key's. */
 static void
-run_as_holder(const HolderCall *call, StatementId statement,
-			  Datum *parameters, const char *nulls)
+run_or_refuse(const HolderCall *call, StatementId statement,
+			  Parameters *parameters)
 {
 	KeyRow		row;
 
-	put_key_parameters(&call->id, parameters);
-	parameters[3] = Int64GetDatum(call->token);
-	parameters[4] = TimestampTzGetDatum(call->now);
-	if (run_statement(&call->extension, statement, parameters, nulls,
-					  NULL, NULL) > 0)
+	if (run_as_holder(call, statement, parameters))
 		return;
-
-	if (!read_key(&call->extension, &call->id, &row))
+	if (!read_key(call->extension, call->id, &row))
 		report_refused_token(NULL, call->token, call->now);
 	report_refused_token(&row, call->token, call->now);
 }
@@ -70,41 +34,66 @@ PG_FUNCTION_INFO_V1(idempotency_release);
 Datum
 idempotency_checkpoint(PG_FUNCTION_ARGS)
 {
+	KeyId		id = key_arguments(fcinfo, 0, 1, 5);
+	int64		token = bigint_argument(fcinfo, 2, "token");
 	text	   *recovery_point = text_argument(fcinfo, 3, "recovery_point");
+	Jsonb	   *recovery_data = jsonb_argument(fcinfo, 4);
 	int64		lease = duration_argument(fcinfo, 6, "lease", default_lease);
-	HolderCall	call = begin_holder_call(fcinfo, 5);
-	TimestampTz lease_end = time_after(call.now, lease, "lease");
-	Datum		parameters[8];
-	char		nulls[] = "        ";
+	Extension	extension;
+	HolderCall	call;
+	TimestampTz lease_end;
+	Parameters	parameters = {0};
 
-	parameters[5] = TimestampTzGetDatum(lease_end);
-	parameters[6] = PointerGetDatum(recovery_point);
-	parameters[7] = PG_GETARG_DATUM(4);
-	nulls[7] = PG_ARGISNULL(4) ? 'n' : ' ';
-	run_as_holder(&call, CHECKPOINT_KEY, parameters, nulls);
+	check_may_write();
+	extension = find_extension(fcinfo);
+	call = begin_holder_call(&extension, &id, token);
+	lease_end = time_after(call.now, lease, "lease");
+
+	add_holder(&parameters, &call);
+	add_time(&parameters, lease_end);
+	add_pointer(&parameters, recovery_point);
+	add_pointer(&parameters, recovery_data);
+	run_or_refuse(&call, CHECKPOINT_KEY, &parameters);
 	PG_RETURN_TIMESTAMPTZ(lease_end);
 }
 
 Datum
 idempotency_heartbeat(PG_FUNCTION_ARGS)
 {
+	KeyId		id = key_arguments(fcinfo, 0, 1, 3);
+	int64		token = bigint_argument(fcinfo, 2, "token");
 	int64		lease = duration_argument(fcinfo, 4, "lease", default_lease);
-	HolderCall	call = begin_holder_call(fcinfo, 3);
-	TimestampTz lease_end = time_after(call.now, lease, "lease");
-	Datum		parameters[6];
+	Extension	extension;
+	HolderCall	call;
+	TimestampTz lease_end;
+	Parameters	parameters = {0};
 
-	parameters[5] = TimestampTzGetDatum(lease_end);
-	run_as_holder(&call, HEARTBEAT_KEY, parameters, NULL);
+	check_may_write();
+	extension = find_extension(fcinfo);
+	call = begin_holder_call(&extension, &id, token);
+	lease_end = time_after(call.now, lease, "lease");
+
+	add_holder(&parameters, &call);
+	add_time(&parameters, lease_end);
+	run_or_refuse(&call, HEARTBEAT_KEY, &parameters);
 	PG_RETURN_TIMESTAMPTZ(lease_end);
 }
 
 Datum
 idempotency_release(PG_FUNCTION_ARGS)
 {
-	HolderCall	call = begin_holder_call(fcinfo, 3);
-	Datum		parameters[6] = {0};
+	KeyId		id = key_arguments(fcinfo, 0, 1, 3);
+	int64		token = bigint_argument(fcinfo, 2, "token");
+	Extension	extension;
+	HolderCall	call;
+	Parameters	parameters = {0};
 
-	/* the row keeps its expires_at */
-	run_as_holder(&call, RELEASE_KEY, parameters, "     n");
+	check_may_write();
+	extension = find_extension(fcinfo);
+	call = begin_holder_call(&extension, &id, token);
+
+	add_holder(&parameters, &call);
+	add_null(&parameters);		/* the row keeps its expires_at */
+	run_or_refuse(&call, RELEASE_KEY, &parameters);
 	PG_RETURN_VOID();
 }

@@ -109,7 +109,7 @@ read_role_pin(Oid database, Oid role)
 /*
  * The pin of the role whose code is running, where that is not the session's
  * own: a SECURITY DEFINER function, a materialized view, an index expression.
- * A pinned role must not get at other tenants by letting others run its code.
+ * Code that runs with a pinned role's rights keeps that role's pin.
  */
 static const char *
 code_owner_pin(void)

@@ -5,7 +5,7 @@
  *
  * Durations are strings, so that they take both interval syntax and the
  * units of postgresql.conf.  A check hook parses the string once and the
- * assign hook keeps the result; nothing is parsed while a call runs.
+ * assign hook keeps the result, so that calls need not parse it.
  *
  *-------------------------------------------------------------------------
  */

@@ -8,8 +8,6 @@
 #ifndef IDEMPOTENCY_SETTINGS_H
 #define IDEMPOTENCY_SETTINGS_H
 
-#include "nodes/bitmapset.h"
-
 /* HTTP status codes */
 #define MIN_STATUS 100
 #define MAX_STATUS 599

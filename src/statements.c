@@ -11,7 +11,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -22,8 +21,6 @@
 
 #include "statements.h"
 #include "trust.h"
-
-#define MAX_PARAMETERS 11
 
 /* operators are qualified: whose search_path it is does not matter */
 #define EQ " OPERATOR(pg_catalog.=) "
@@ -53,7 +50,7 @@
 typedef struct Statement
 {
 	const char *text;			/* %s is the qualified name of the table */
-	Oid			types[MAX_PARAMETERS];	/* of the parameters; 0 ends them */
+	Oid			types[MAX_PARAMETERS + 1];	/* of the parameters, then 0 */
 } Statement;
 
 static const Statement statements[NUM_STATEMENTS] = {
@@ -147,6 +144,53 @@ static const Statement statements[NUM_STATEMENTS] = {
 	},
 };
 
+static void
+add_datum(Parameters *parameters, Datum value, bool isnull)
+{
+	Assert(parameters->count < MAX_PARAMETERS);
+	parameters->values[parameters->count] = value;
+	parameters->nulls[parameters->count] = isnull ? 'n' : ' ';
+	parameters->count++;
+}
+
+void
+add_integer(Parameters *parameters, int32 value)
+{
+	add_datum(parameters, Int32GetDatum(value), false);
+}
+
+void
+add_bigint(Parameters *parameters, int64 value)
+{
+	add_datum(parameters, Int64GetDatum(value), false);
+}
+
+void
+add_time(Parameters *parameters, TimestampTz value)
+{
+	add_datum(parameters, TimestampTzGetDatum(value), false);
+}
+
+void
+add_pointer(Parameters *parameters, const void *value)
+{
+	add_datum(parameters, PointerGetDatum(value), value == NULL);
+}
+
+void
+add_null(Parameters *parameters)
+{
+	add_datum(parameters, (Datum) 0, true);
+}
+
+void
+add_key(Parameters *parameters, const KeyId *id)
+{
+	add_pointer(parameters, id->tenant);
+	add_pointer(parameters, id->scope);
+	add_pointer(parameters, id->key);
+}
+
 static SPIPlanPtr plans[NUM_STATEMENTS];
 
 /* the table that the kept plans are for */
@@ -164,9 +208,9 @@ discard_plan(StatementId id)
 	plans[id] = NULL;
 }
 
-/* Forgets the plans that were made for another table. */
+/* Turns to another table, once it has shown to be ours. */
 static void
-discard_foreign_plans(const Extension *extension)
+adopt_table(const Extension *extension)
 {
 	if (planned_table == extension->keys)
 		return;
@@ -177,6 +221,16 @@ discard_foreign_plans(const Extension *extension)
 	planned_table = extension->keys;
 }
 
+static int
+count_types(StatementId id)
+{
+	int			count = 0;
+
+	while (OidIsValid(statements[id].types[count]))
+		count++;
+	return count;
+}
+
 /* Prepares a statement and keeps its plan. */
 static void
 prepare_statement(const Extension *extension, StatementId id)
@@ -185,8 +239,7 @@ prepare_statement(const Extension *extension, StatementId id)
 	char	   *schema = get_namespace_name(extension->schema);
 	char	   *table = get_rel_name(extension->keys);
 	char	   *text;
-	int			nparameters = 0;
-	Oid			types[MAX_PARAMETERS];
+	Oid			types[MAX_PARAMETERS + 1];
 	SPIPlanPtr	plan;
 
 	if (schema == NULL || table == NULL)
@@ -196,14 +249,8 @@ prepare_statement(const Extension *extension, StatementId id)
 				 errdetail("Its table is gone."),
 				 errhint("Create the extension again.")));
 	text = psprintf(statement->text, quote_qualified_identifier(schema, table));
-	while (nparameters < MAX_PARAMETERS &&
-		   OidIsValid(statement->types[nparameters]))
-	{
-		types[nparameters] = statement->types[nparameters];
-		nparameters++;
-	}
-
-	plan = SPI_prepare_cursor(text, nparameters, types,
+	memcpy(types, statement->types, sizeof(types));
+	plan = SPI_prepare_cursor(text, count_types(id), types,
 							  CURSOR_OPT_GENERIC_PLAN);
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare_cursor returned %s for %s",
@@ -222,7 +269,7 @@ prepare_statement(const Extension *extension, StatementId id)
 static SPIPlanPtr
 fetch_plan(const Extension *extension, StatementId id)
 {
-	discard_foreign_plans(extension);
+	adopt_table(extension);
 
 	for (int attempt = 1; attempt <= 2; attempt++)
 	{
@@ -279,12 +326,14 @@ fetch_index_plan(const Extension *extension, StatementId id)
  */
 static uint64
 execute_statement(const Extension *extension, StatementId id,
-				  Datum *parameters, const char *nulls, Snapshot snapshot)
+				  Parameters *parameters, Snapshot snapshot)
 {
 	bool		read_only = (snapshot == InvalidSnapshot);
 	Oid			saved_user;
 	int			saved_context;
 	int			result;
+
+	Assert(parameters->count == count_types(id));
 
 	GetUserIdAndSecContext(&saved_user, &saved_context);
 	SetUserIdAndSecContext(extension->owner,
@@ -296,7 +345,8 @@ execute_statement(const Extension *extension, StatementId id,
 		SPIPlanPtr	plan = fetch_index_plan(extension, id);
 
 		check_triggers(extension);
-		result = SPI_execute_snapshot(plan, parameters, nulls, snapshot,
+		result = SPI_execute_snapshot(plan, parameters->values,
+									  parameters->nulls, snapshot,
 									  InvalidSnapshot, read_only, true, 0);
 	}
 	PG_FINALLY();
@@ -315,7 +365,7 @@ execute_statement(const Extension *extension, StatementId id,
 /* Runs a statement in an SPI connection of its own. */
 static uint64
 connect_and_execute(const Extension *extension, StatementId id,
-					Datum *parameters, const char *nulls, Snapshot snapshot,
+					Parameters *parameters, Snapshot snapshot,
 					Datum *columns, bool *isnull)
 {
 	MemoryContext caller = CurrentMemoryContext;
@@ -323,7 +373,7 @@ connect_and_execute(const Extension *extension, StatementId id,
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	processed = execute_statement(extension, id, parameters, nulls, snapshot);
+	processed = execute_statement(extension, id, parameters, snapshot);
 
 	if (columns != NULL && processed > 0)
 	{
@@ -339,26 +389,24 @@ connect_and_execute(const Extension *extension, StatementId id,
 }
 
 uint64
-run_statement(const Extension *extension, StatementId id, Datum *parameters,
-			  const char *nulls, Datum *columns, bool *isnull)
+run_statement(const Extension *extension, StatementId id,
+			  Parameters *parameters, Datum *columns, bool *isnull)
 {
-	return connect_and_execute(extension, id, parameters, nulls,
-							   GetLatestSnapshot(), columns, isnull);
+	return connect_and_execute(extension, id, parameters, GetLatestSnapshot(),
+							   columns, isnull);
 }
 
 uint64
 run_stable_statement(const Extension *extension, StatementId id,
-					 Datum *parameters, const char *nulls,
-					 Datum *columns, bool *isnull)
+					 Parameters *parameters, Datum *columns, bool *isnull)
 {
-	return connect_and_execute(extension, id, parameters, nulls,
-							   InvalidSnapshot, columns, isnull);
+	return connect_and_execute(extension, id, parameters, InvalidSnapshot,
+							   columns, isnull);
 }
 
 uint64
 run_set_statement(const Extension *extension, StatementId id,
-				  Datum *parameters, const char *nulls)
+				  Parameters *parameters)
 {
-	return execute_statement(extension, id, parameters, nulls,
-							 GetLatestSnapshot());
+	return execute_statement(extension, id, parameters, GetLatestSnapshot());
 }

@@ -9,6 +9,7 @@
 #define IDEMPOTENCY_STATEMENTS_H
 
 #include "extension.h"
+#include "key.h"
 
 /* The parameters of each are listed beside its text in statements.c. */
 typedef enum StatementId
@@ -27,14 +28,34 @@ typedef enum StatementId
 	NUM_STATEMENTS
 } StatementId;
 
+#define MAX_PARAMETERS 10
+
+/* The parameters of a statement, in its order. */
+typedef struct Parameters
+{
+	int			count;
+	Datum		values[MAX_PARAMETERS];
+	char		nulls[MAX_PARAMETERS];	/* as SPI wants them */
+} Parameters;
+
+/* Adds the three that every statement on one key starts with. */
+extern void add_key(Parameters *parameters, const KeyId *id);
+
+/* Adds one by its type; for a pointer, NULL is the SQL null. */
+extern void add_integer(Parameters *parameters, int32 value);
+extern void add_bigint(Parameters *parameters, int64 value);
+extern void add_time(Parameters *parameters, TimestampTz value);
+extern void add_pointer(Parameters *parameters, const void *value);
+extern void add_null(Parameters *parameters);
+
 /*
  * Runs a statement on the latest committed state, as the owner of the tables,
  * and returns how many rows it read or wrote.  If columns is given and there
  * was a row, the first one's columns are put there, in the caller's memory
- * context.  nulls, as in SPI, marks the parameters that are NULL.
+ * context.
  */
 extern uint64 run_statement(const Extension *extension, StatementId id,
-							Datum *parameters, const char *nulls,
+							Parameters *parameters,
 							Datum *columns, bool *isnull);
 
 /*
@@ -42,7 +63,7 @@ extern uint64 run_statement(const Extension *extension, StatementId id,
  * STABLE function owes its caller.
  */
 extern uint64 run_stable_statement(const Extension *extension, StatementId id,
-								   Datum *parameters, const char *nulls,
+								   Parameters *parameters,
 								   Datum *columns, bool *isnull);
 
 /*
@@ -50,6 +71,6 @@ extern uint64 run_stable_statement(const Extension *extension, StatementId id,
  * reads SPI_tuptable.
  */
 extern uint64 run_set_statement(const Extension *extension, StatementId id,
-								Datum *parameters, const char *nulls);
+								Parameters *parameters);
 
 #endif							/* IDEMPOTENCY_STATEMENTS_H */

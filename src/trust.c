@@ -26,7 +26,7 @@ void
 check_table_is_ours(const Extension *extension)
 {
 	if (getExtensionOfObject(RelationRelationId, extension->keys) !=
-		get_extension_oid("idempotency", true))
+		get_extension_oid("idempotency", false))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("table \"%s\" does not belong to the extension",
