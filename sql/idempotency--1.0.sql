@@ -42,19 +42,43 @@ COMMENT ON COLUMN @extschema@.idempotency_keys.token IS
 'of the latest claim: its time in microseconds since 1970, or the previous token plus one, whichever is greater';
 COMMENT ON COLUMN @extschema@.idempotency_keys.attempt IS
 'how many claims have been given this request';
+COMMENT ON COLUMN @extschema@.idempotency_keys.response_status IS
+'HTTP status of the response; null unless completed';
+COMMENT ON COLUMN @extschema@.idempotency_keys.tenant_id IS
+'whose key it is';
+COMMENT ON COLUMN @extschema@.idempotency_keys.scope IS
+'what the key is for, such as an operation';
+COMMENT ON COLUMN @extschema@.idempotency_keys.key IS
+'the key';
 COMMENT ON COLUMN @extschema@.idempotency_keys.request_hash IS
 'idempotency_request_hash of the first request; null if it was not given';
 COMMENT ON COLUMN @extschema@.idempotency_keys.request IS
 'the request itself, if the claim asked to keep it, until it is completed';
+COMMENT ON COLUMN @extschema@.idempotency_keys.recovery_point IS
+'how far the work had come at the last checkpoint';
+COMMENT ON COLUMN @extschema@.idempotency_keys.recovery_data IS
+'what that checkpoint brought along';
+COMMENT ON COLUMN @extschema@.idempotency_keys.response_headers IS
+'headers of the response, without those that are redacted';
+COMMENT ON COLUMN @extschema@.idempotency_keys.response_body IS
+'body of the response, if it is text';
+COMMENT ON COLUMN @extschema@.idempotency_keys.response_bytes IS
+'body of the response, if it is bytes';
+COMMENT ON INDEX @extschema@.idempotency_keys_pkey IS
+'decides who is first to claim a key';
 
 CREATE INDEX idempotency_keys_expires_at_idx
 	ON @extschema@.idempotency_keys (expires_at);
+COMMENT ON INDEX @extschema@.idempotency_keys_expires_at_idx IS
+'finds what has expired';
 
 -- Abandoned claims are searched among the unfinished ones that kept their
 -- request.  No column of this index changes while a claim that kept none is
 -- completed.
 CREATE INDEX idempotency_keys_kept_request_idx
 	ON @extschema@.idempotency_keys (created_at) WHERE request IS NOT NULL;
+COMMENT ON INDEX @extschema@.idempotency_keys_kept_request_idx IS
+'finds unfinished claims that kept their request';
 
 REVOKE ALL ON TABLE @extschema@.idempotency_keys FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.idempotency_keys', '');
@@ -116,7 +140,7 @@ COMMENT ON FUNCTION @extschema@.idempotency_complete(
 	pg_catalog.text, pg_catalog.text, pg_catalog.int8, pg_catalog.int4,
 	pg_catalog.text, pg_catalog.jsonb, pg_catalog.text, pg_catalog.interval) IS
 'Store the response of a claim, to be replayed.
-Arguments: tenant_id, key, scope and token of the claim; response_status, 100 to 599; response_body, replayed byte for byte; response_headers, an object, kept without those in idempotency.redact_headers; ttl, how long to keep the response from now on (below status 400: what the claim said; from 400: idempotency.client_error_ttl).
+Arguments: tenant_id, key, scope and token of the claim; response_status, 100 to 599; response_body, replayed byte for byte; response_headers, an object or an array of objects, kept without those in idempotency.redact_headers; ttl, how long to keep the response from now on (below status 400: what the claim said; from 400: idempotency.client_error_ttl).
 Returns completed, or released where the status is in idempotency.retryable_statuses: then nothing is stored and the next claim of the same request is resumed. Repeating the call with the same response changes nothing.
 Errors: IK001 to IK003, IK004 (outdated token), IK005 (no such key), 22023, 25006, 42501.';
 
@@ -256,9 +280,9 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_execute FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_execute IS
 'Claim a key, run a handler and complete, in one call and in the caller''s transaction.
-Arguments: tenant_id, key, request, scope, ttl and wait as for idempotency_claim; handler, a function (jsonb) that returns jsonb (status 200) or idempotency_response, run with the caller''s rights.
+Arguments: tenant_id, key, request, scope, ttl and wait as for idempotency_claim; handler, a function (jsonb) that returns jsonb (status 200) or idempotency_response, run with the caller''s rights; one that is STRICT is not called for a null request.
 Outcomes: executed gives the handler''s response; replay, in_progress, mismatch and gone as for idempotency_claim. A handler that raises aborts the transaction, and the key is free again.
-Errors: IK001 to IK003, 22023 (handler, durations), 25006, 42501 (tenant, handler), and the handler''s own.';
+Errors: IK001 to IK003, 22023 (handler, durations), 25006, 42501 (tenant, handler), IK004 and IK005 if the handler itself completes or forgets the key, and the handler''s own.';
 
 CREATE FUNCTION @extschema@.idempotency_claim_abandoned(
 	max_rows pg_catalog.int4 DEFAULT 100,
@@ -279,7 +303,7 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_claim_abandoned FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_claim_abandoned IS
 'Take over claims whose lease has lapsed and whose request was kept, the oldest first, so that a worker can finish them. Those that another session has locked are skipped.
-Arguments: max_rows, at least 1; tenant_id and scope, null for all; lease of the new claims (idempotency.lease).
+Arguments: max_rows, at least 1; tenant_id and scope, null for all; lease of the new claims, at most idempotency.success_ttl (idempotency.lease).
 Errors: IK003 (tenant, scope), 22023 (max_rows, lease), 25006, 42501.';
 
 CREATE FUNCTION @extschema@.idempotency_forget(

@@ -38,8 +38,8 @@ check_headers(Jsonb *headers)
 	if (!acceptable)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("response_headers must be a JSON object"),
-				 errdetail("Headers are members of an object, or of the objects in an array."),
+				 errmsg("response headers must be a JSON object or an array of them"),
+				 errdetail("Headers are members of an object."),
 				 errhint("Pass something like {\"content-type\": \"application/json\"}.")));
 }
 

@@ -42,8 +42,7 @@ unprivileged()
 # Makes $work, with the checkout in $work/src, and removes it at exit.
 make_work_folder()
 {
-	work=$(mktemp -d /tmp/idempotency.XXXXXX)
-	chmod 755 "$work"
+	work=$(mktemp -d /tmp/idempotency.XXXXXX) || exit 1
 	trap 'stop_server; [ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
 	trap 'exit 130' INT TERM
 	mkdir "$work/src"
@@ -58,11 +57,11 @@ install_extension()
 	local folder
 	local root=$work/root
 
-	pgxs=$(dirname "$($PG_CONFIG --pgxs)")/../..
-	bindir=$root$($PG_CONFIG --bindir)
+	pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
+	bindir=$root$("$PG_CONFIG" --bindir)
 	mkdir -p "$bindir"
-	cp -aL "$($PG_CONFIG --bindir)/." "$bindir"
-	for folder in "$($PG_CONFIG --pkglibdir)" "$($PG_CONFIG --sharedir)"; do
+	cp -aL "$("$PG_CONFIG" --bindir)/." "$bindir"
+	for folder in "$("$PG_CONFIG" --pkglibdir)" "$("$PG_CONFIG" --sharedir)"; do
 		mkdir -p "$root$folder"
 		cp -as "$folder/." "$root$folder"
 	done
@@ -75,6 +74,7 @@ install_extension()
 		return 1
 	}
 	[ "$(id -u)" != 0 ] || chown -R postgres "$work"
+	cd "$work" || return 1		# the checkout may be out of their reach
 	export PATH=$bindir:$PATH
 }
 

@@ -31,6 +31,8 @@ CREATE ROLE regress_owner;
 ALTER TABLE renamed.idempotency_keys OWNER TO regress_owner;
 GRANT USAGE ON SCHEMA renamed TO regress_owner;
 SELECT outcome FROM renamed.idempotency_claim('acme', 'k2');
+REVOKE INSERT ON renamed.idempotency_keys FROM regress_owner;
+SELECT outcome FROM renamed.idempotency_claim('acme', 'k4');
 ALTER TABLE renamed.idempotency_keys OWNER TO CURRENT_USER;
 
 -- It can't be moved.

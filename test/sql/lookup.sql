@@ -27,7 +27,15 @@ SELECT pg_current_xact_id_if_assigned() IS NULL AS no_transaction_id;
 COMMIT;
 
 -- It sees what its statement sees.
-SELECT provolatile FROM pg_proc WHERE proname = 'idempotency_lookup';
+SELECT token AS t2 FROM idempotency_claim('acme', 'later') \gset
+BEGIN;
+DECLARE c CURSOR FOR SELECT state FROM generate_series(1, 2) AS i,
+LATERAL idempotency_lookup('acme', left('later', 4 + i / i)) AS l WHERE i > 0;
+FETCH c;
+SELECT idempotency_complete('acme', 'later', :t2);
+FETCH c;
+SELECT state FROM idempotency_lookup('acme', 'later');
+COMMIT;
 
 -- A large body comes out of its storage whole.
 SELECT token AS t FROM idempotency_claim('acme', 'large') \gset

@@ -6,14 +6,19 @@ WHERE has_function_privilege('public', p.oid, 'EXECUTE') ORDER BY 1;
 SELECT c.relname, privilege
 FROM pg_class AS c JOIN pg_depend AS d ON d.objid = c.oid AND d.deptype = 'e'
 JOIN pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'idempotency',
-unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS privilege
+unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) AS privilege
 WHERE c.relkind = 'r' AND has_table_privilege('public', c.oid, privilege);
 
--- Every object says what it is.
-SELECT p.oid::regprocedure AS uncommented
-FROM pg_proc AS p JOIN pg_depend AS d ON d.objid = p.oid AND d.deptype = 'e'
+-- Every object says what it is, and every column.
+SELECT pg_describe_object(d.classid, d.objid, 0) AS uncommented
+FROM pg_depend AS d
 JOIN pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'idempotency'
-WHERE obj_description(p.oid, 'pg_proc') IS NULL;
+WHERE d.deptype = 'e' AND obj_description(d.objid, d.classid::regclass::text) IS NULL;
+SELECT attname AS uncommented FROM pg_attribute
+WHERE attrelid = 'idempotency_keys'::regclass AND attnum > 0
+AND col_description(attrelid, attnum) IS NULL;
+SELECT indexrelid::regclass AS uncommented FROM pg_index
+WHERE indrelid = 'idempotency_keys'::regclass AND obj_description(indexrelid, 'pg_class') IS NULL;
 
 -- With EXECUTE and no right on the table, everything works.
 CREATE FUNCTION echo(request jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
@@ -42,12 +47,16 @@ RESET ROLE;
 \set VERBOSITY default
 
 -- Row security on the table does not get in the way of its owner's statements.
+CREATE ROLE regress_owner;
+ALTER TABLE idempotency_keys OWNER TO regress_owner;
 ALTER TABLE idempotency_keys ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 SET ROLE regress_app;
 SELECT outcome FROM idempotency_claim('t', 'rls');
 SELECT outcome FROM idempotency_claim('t', 'rls');
 RESET ROLE;
 ALTER TABLE idempotency_keys NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY;
+ALTER TABLE idempotency_keys OWNER TO CURRENT_USER;
+DROP ROLE regress_owner;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM regress_app;
 DROP ROLE regress_app;

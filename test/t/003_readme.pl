@@ -14,6 +14,8 @@ while ($readme =~ /^```sql\n(.*?)^```\n(?:^```text\n(.*?)^```\n)?/gms)
 	push @blocks, { sql => $1, text => $2 };
 }
 cmp_ok(scalar(@blocks), '>', 10, 'the README has SQL to run');
+is(scalar(grep { defined $_->{text} } @blocks), scalar(() = $readme =~ /^```text/mg),
+	'every block of text follows the SQL that prints it');
 
 my $node = PostgreSQL::Test::Cluster->new('readme');
 $node->init;
