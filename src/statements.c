@@ -64,10 +64,15 @@ static const Statement statements[NUM_STATEMENTS] = {
 		TIMESTAMPTZOID, TIMESTAMPTZOID}
 	},
 	[SELECT_KEY] = {
-		/* the order of the columns is that of KeyColumn in key.h */
-		"SELECT token, attempt, created_at, expires_at, lease_expires_at,"
-		" completed_at, request_hash, recovery_point, recovery_data,"
-		" response_status, response_headers, response_body, response_bytes"
+		/*
+		 * The order of the columns is that of KeyColumn in key.h.  It is also
+		 * the table's, with none left out: then the executor hands out rows
+		 * as they are, instead of setting up to take them apart.
+		 */
+		"SELECT created_at, expires_at, lease_expires_at, completed_at,"
+		" token, attempt, response_status, tenant_id, scope, key,"
+		" request_hash, request, recovery_point, recovery_data,"
+		" response_headers, response_body, response_bytes"
 		" FROM %s WHERE " KEY_IS,
 		{KEY_TYPES}
 	},

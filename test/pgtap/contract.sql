@@ -1,5 +1,5 @@
 -- The contract in sentences.  Runs in one transaction, which it rolls back,
--- on any server that has the extension and pgTAP:
+-- as a superuser on any server that has the extension and pgTAP:
 --     pg_prove -d mydb test/pgtap/contract.sql
 -- several assertions of one row, a line each
 \pset fieldsep '\n'
