@@ -13,7 +13,11 @@ WHERE c.relkind = 'r' AND has_table_privilege('public', c.oid, privilege);
 SELECT pg_describe_object(d.classid, d.objid, 0) AS uncommented
 FROM pg_depend AS d
 JOIN pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'idempotency'
-WHERE d.deptype = 'e' AND obj_description(d.objid, d.classid::regclass::text) IS NULL;
+WHERE d.deptype = 'e' AND obj_description(d.objid, d.classid::regclass::text) IS NULL
+-- row and array types come along by themselves
+AND (d.classid <> 'pg_type'::regclass OR EXISTS (
+	SELECT FROM pg_type AS t JOIN pg_class AS c ON c.oid = t.typrelid
+	WHERE t.oid = d.objid AND c.relkind = 'c'));
 SELECT attname AS uncommented FROM pg_attribute
 WHERE attrelid = 'idempotency_keys'::regclass AND attnum > 0
 AND col_description(attrelid, attnum) IS NULL;
