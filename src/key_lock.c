@@ -134,15 +134,14 @@ report_lost_timeout(void)
  * caller's lock_timeout comes first, it is the caller's error and there is
  * nothing to catch.
  *
- * The lock itself is taken for the transaction outside, and may have been
- * granted just as the timeout struck: the lock table knows.
+ * A lock that was granted just as the timeout struck goes with the
+ * subtransaction.
  */
 bool
 wait_for_key_lock(const LOCKTAG *tag, int milliseconds)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	ResourceOwner transaction_owner = CurTransactionResourceOwner;
 	int			saved_timeout = LockTimeout;
 	bool		statement_timeout = get_timeout_active(STATEMENT_TIMEOUT);
 
@@ -157,8 +156,7 @@ wait_for_key_lock(const LOCKTAG *tag, int milliseconds)
 	PG_TRY();
 	{
 		LockTimeout = milliseconds;
-		CurrentResourceOwner = transaction_owner;
-		(void) LockAcquire(tag, ExclusiveLock, false, false);
+		take_key_lock(tag);
 		CHECK_FOR_INTERRUPTS();
 		LockTimeout = saved_timeout;
 		ReleaseCurrentSubTransaction();
