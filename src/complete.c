@@ -70,7 +70,7 @@ check_repetition(const HolderCall *call, const Response *response,
 {
 	KeyRow		row;
 
-	if (!read_key(call->extension, call->id, &row))
+	if (!read_key(&call->extension, &call->id, &row))
 		report_refused_token(NULL, call->token, call->now);
 	if (key_token(&row) == call->token)
 	{

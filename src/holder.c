@@ -13,7 +13,7 @@
 HolderCall
 begin_holder_call(const Extension *extension, const KeyId *id, int64 token)
 {
-	HolderCall	call = {.extension = extension,.id = id,.token = token};
+	HolderCall	call = {.extension = *extension,.id = *id,.token = token};
 	LOCKTAG		tag = key_lock_tag(id);
 
 	take_key_lock(&tag);
@@ -24,7 +24,7 @@ begin_holder_call(const Extension *extension, const KeyId *id, int64 token)
 void
 add_holder(Parameters *parameters, const HolderCall *call)
 {
-	add_key(parameters, call->id);
+	add_key(parameters, &call->id);
 	add_bigint(parameters, call->token);
 	add_time(parameters, call->now);
 }
@@ -33,6 +33,6 @@ bool
 run_as_holder(const HolderCall *call, StatementId statement,
 			  Parameters *parameters)
 {
-	return run_statement(call->extension, statement, parameters,
+	return run_statement(&call->extension, statement, parameters,
 						 NULL, NULL) > 0;
 }

@@ -13,8 +13,8 @@
 /* A call by the holder of a token, or by who takes himself for it. */
 typedef struct HolderCall
 {
-	const Extension *extension;
-	const KeyId *id;
+	Extension	extension;
+	KeyId		id;
 	int64		token;
 	TimestampTz now;
 } HolderCall;

@@ -13,6 +13,19 @@
 #include "holder.h"
 #include "settings.h"
 
+/* Reads the arguments that these functions share, and begins the call. */
+static HolderCall
+begin_call_from_arguments(FunctionCallInfo fcinfo, int scope)
+{
+	KeyId		id = key_arguments(fcinfo, 0, 1, scope);
+	int64		token = bigint_argument(fcinfo, 2, "token");
+	Extension	extension;
+
+	check_may_write();
+	extension = find_extension(fcinfo);
+	return begin_holder_call(&extension, &id, token);
+}
+
 /* Runs a statement as the holder; an ERROR if the token isn't the key's. */
 static void
 run_or_refuse(const HolderCall *call, StatementId statement,
@@ -22,7 +35,7 @@ run_or_refuse(const HolderCall *call, StatementId statement,
 
 	if (run_as_holder(call, statement, parameters))
 		return;
-	if (!read_key(call->extension, call->id, &row))
+	if (!read_key(&call->extension, &call->id, &row))
 		report_refused_token(NULL, call->token, call->now);
 	report_refused_token(&row, call->token, call->now);
 }
@@ -34,20 +47,12 @@ PG_FUNCTION_INFO_V1(idempotency_release);
 Datum
 idempotency_checkpoint(PG_FUNCTION_ARGS)
 {
-	KeyId		id = key_arguments(fcinfo, 0, 1, 5);
-	int64		token = bigint_argument(fcinfo, 2, "token");
 	text	   *recovery_point = text_argument(fcinfo, 3, "recovery_point");
 	Jsonb	   *recovery_data = jsonb_argument(fcinfo, 4);
 	int64		lease = duration_argument(fcinfo, 6, "lease", default_lease);
-	Extension	extension;
-	HolderCall	call;
-	TimestampTz lease_end;
+	HolderCall	call = begin_call_from_arguments(fcinfo, 5);
+	TimestampTz lease_end = time_after(call.now, lease, "lease");
 	Parameters	parameters = {0};
-
-	check_may_write();
-	extension = find_extension(fcinfo);
-	call = begin_holder_call(&extension, &id, token);
-	lease_end = time_after(call.now, lease, "lease");
 
 	add_holder(&parameters, &call);
 	add_time(&parameters, lease_end);
@@ -60,18 +65,10 @@ idempotency_checkpoint(PG_FUNCTION_ARGS)
 Datum
 idempotency_heartbeat(PG_FUNCTION_ARGS)
 {
-	KeyId		id = key_arguments(fcinfo, 0, 1, 3);
-	int64		token = bigint_argument(fcinfo, 2, "token");
 	int64		lease = duration_argument(fcinfo, 4, "lease", default_lease);
-	Extension	extension;
-	HolderCall	call;
-	TimestampTz lease_end;
+	HolderCall	call = begin_call_from_arguments(fcinfo, 3);
+	TimestampTz lease_end = time_after(call.now, lease, "lease");
 	Parameters	parameters = {0};
-
-	check_may_write();
-	extension = find_extension(fcinfo);
-	call = begin_holder_call(&extension, &id, token);
-	lease_end = time_after(call.now, lease, "lease");
 
 	add_holder(&parameters, &call);
 	add_time(&parameters, lease_end);
@@ -82,15 +79,8 @@ idempotency_heartbeat(PG_FUNCTION_ARGS)
 Datum
 idempotency_release(PG_FUNCTION_ARGS)
 {
-	KeyId		id = key_arguments(fcinfo, 0, 1, 3);
-	int64		token = bigint_argument(fcinfo, 2, "token");
-	Extension	extension;
-	HolderCall	call;
+	HolderCall	call = begin_call_from_arguments(fcinfo, 3);
 	Parameters	parameters = {0};
-
-	check_may_write();
-	extension = find_extension(fcinfo);
-	call = begin_holder_call(&extension, &id, token);
 
 	add_holder(&parameters, &call);
 	add_null(&parameters);		/* the row keeps its expires_at */
