@@ -339,3 +339,245 @@ COMMENT ON FUNCTION @extschema@.idempotency_derive_key IS
 'Version-5 UUID of the parts joined by colons; a colon or backslash inside a part is escaped by a backslash.
 Arguments: namespace, a UUID of the application''s own; parts, one or more.
 Errors: 22023 (a null, or no part).';
+
+-- The webhook inbox.  The states of a row are drawn in src/inbox.h.
+CREATE TABLE @extschema@.webhook_inbox (
+	received_at pg_catalog.timestamptz NOT NULL,
+	due_at pg_catalog.timestamptz,
+	finished_at pg_catalog.timestamptz,
+	expires_at pg_catalog.timestamptz,
+	token pg_catalog.int8 NOT NULL,
+	sequence pg_catalog.int8,
+	attempt pg_catalog.int4 NOT NULL,
+	state pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+	tenant_id pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+	source pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+	event_id pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+	stream pg_catalog.text COLLATE pg_catalog."C",
+	event_type pg_catalog.text,
+	ttl pg_catalog.interval,
+	payload pg_catalog.jsonb,
+	headers pg_catalog.jsonb,
+	last_error pg_catalog.text,
+	CONSTRAINT webhook_inbox_pkey PRIMARY KEY (tenant_id, source, event_id)
+);
+
+COMMENT ON TABLE @extschema@.webhook_inbox IS
+'webhook events, one row per tenant, source and event id; written by the webhook_inbox_ functions only';
+COMMENT ON COLUMN @extschema@.webhook_inbox.received_at IS
+'when the event was recorded; the events of a batch follow each other by a microsecond';
+COMMENT ON COLUMN @extschema@.webhook_inbox.due_at IS
+'when a fetch has to look at the event: to hand it out, because its lease lapses, or to pass on its turn in the stream; null if it waits for others or is finished';
+COMMENT ON COLUMN @extschema@.webhook_inbox.finished_at IS
+'when it was processed or declared dead';
+COMMENT ON COLUMN @extschema@.webhook_inbox.expires_at IS
+'when the row stops counting; null unless finished';
+COMMENT ON COLUMN @extschema@.webhook_inbox.token IS
+'of the latest fetch: its time in microseconds since 1970, or the previous token plus one, whichever is greater';
+COMMENT ON COLUMN @extschema@.webhook_inbox.sequence IS
+'place in the stream, as the sender counts';
+COMMENT ON COLUMN @extschema@.webhook_inbox.attempt IS
+'how often the event was handed out since it was recorded or requeued';
+COMMENT ON COLUMN @extschema@.webhook_inbox.state IS
+'pending, processing, processed or dead';
+COMMENT ON COLUMN @extschema@.webhook_inbox.tenant_id IS
+'whose event it is';
+COMMENT ON COLUMN @extschema@.webhook_inbox.source IS
+'who sent it';
+COMMENT ON COLUMN @extschema@.webhook_inbox.event_id IS
+'the sender''s id of the event';
+COMMENT ON COLUMN @extschema@.webhook_inbox.stream IS
+'what the event is about, if its order among others matters';
+COMMENT ON COLUMN @extschema@.webhook_inbox.event_type IS
+'the sender''s name for what happened';
+COMMENT ON COLUMN @extschema@.webhook_inbox.ttl IS
+'how long the event is kept once finished; null for idempotency.webhook_ttl';
+COMMENT ON COLUMN @extschema@.webhook_inbox.payload IS
+'the event itself, as first received';
+COMMENT ON COLUMN @extschema@.webhook_inbox.headers IS
+'what came with it';
+COMMENT ON COLUMN @extschema@.webhook_inbox.last_error IS
+'why the latest attempt that failed did so';
+COMMENT ON INDEX @extschema@.webhook_inbox_pkey IS
+'decides who is first to record an event';
+
+-- What is due, of a tenant, of a source and of all, what has been due longest
+-- first.  An event is in these indexes only while a fetch may have to look at
+-- it: neither what is finished nor what waits for its turn slows one down.
+CREATE INDEX webhook_inbox_tenant_due_idx
+	ON @extschema@.webhook_inbox (tenant_id, due_at) WHERE due_at IS NOT NULL;
+COMMENT ON INDEX @extschema@.webhook_inbox_tenant_due_idx IS
+'finds what is due of a tenant';
+CREATE INDEX webhook_inbox_source_due_idx
+	ON @extschema@.webhook_inbox (source, due_at) WHERE due_at IS NOT NULL;
+COMMENT ON INDEX @extschema@.webhook_inbox_source_due_idx IS
+'finds what is due of a source';
+CREATE INDEX webhook_inbox_due_idx
+	ON @extschema@.webhook_inbox (due_at) WHERE due_at IS NOT NULL;
+COMMENT ON INDEX @extschema@.webhook_inbox_due_idx IS
+'finds what is due';
+
+CREATE INDEX webhook_inbox_stream_idx
+	ON @extschema@.webhook_inbox
+	(tenant_id, source, stream, state, sequence, received_at, event_id)
+	WHERE stream IS NOT NULL;
+COMMENT ON INDEX @extschema@.webhook_inbox_stream_idx IS
+'finds what is in flight, what is next and what was last in a stream';
+
+CREATE INDEX webhook_inbox_expires_at_idx
+	ON @extschema@.webhook_inbox (expires_at) WHERE expires_at IS NOT NULL;
+COMMENT ON INDEX @extschema@.webhook_inbox_expires_at_idx IS
+'finds what has expired';
+CREATE INDEX webhook_inbox_dead_idx
+	ON @extschema@.webhook_inbox (finished_at) WHERE state OPERATOR(pg_catalog.=) 'dead';
+COMMENT ON INDEX @extschema@.webhook_inbox_dead_idx IS
+'finds dead letters';
+
+REVOKE ALL ON TABLE @extschema@.webhook_inbox FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.webhook_inbox', '');
+
+CREATE TYPE @extschema@.webhook_event AS (
+	tenant_id pg_catalog.text,
+	source pg_catalog.text,
+	event_id pg_catalog.text,
+	token pg_catalog.int8,
+	attempt pg_catalog.int4,
+	event_type pg_catalog.text,
+	payload pg_catalog.jsonb,
+	headers pg_catalog.jsonb,
+	stream pg_catalog.text,
+	sequence pg_catalog.int8,
+	late pg_catalog.bool,
+	received_at pg_catalog.timestamptz
+);
+COMMENT ON TYPE @extschema@.webhook_event IS
+'an event that was handed out: what webhook_inbox_fetch returns and a handler of webhook_inbox_process is given';
+
+CREATE FUNCTION @extschema@.webhook_inbox_record(
+	tenant_id pg_catalog.text,
+	source pg_catalog.text,
+	event_id pg_catalog.text,
+	payload pg_catalog.jsonb DEFAULT NULL,
+	event_type pg_catalog.text DEFAULT NULL,
+	headers pg_catalog.jsonb DEFAULT NULL,
+	stream pg_catalog.text DEFAULT NULL,
+	sequence pg_catalog.int8 DEFAULT NULL,
+	processed pg_catalog.bool DEFAULT false,
+	ttl pg_catalog.interval DEFAULT NULL,
+	OUT outcome pg_catalog.text,
+	OUT state pg_catalog.text,
+	OUT received_at pg_catalog.timestamptz,
+	OUT payload_changed pg_catalog.bool)
+AS 'MODULE_PATHNAME', 'webhook_inbox_record'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.webhook_inbox_record FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.webhook_inbox_record IS
+'Record an event, once. Waits for another open transaction that is recording the same one.
+Arguments: tenant_id, source and event_id, up to 255 bytes each; payload, event_type and headers, kept for the worker; stream, up to 255 bytes, whose events are handed out one at a time by sequence and arrival, null for none; sequence, the sender''s count within the stream; processed, true to apply the effects in this transaction instead of in a worker; ttl, how long the event is kept once processed or dead (idempotency.webhook_ttl).
+Outcomes: recorded, or duplicate: then nothing was changed, state and received_at are those of the stored event, and payload_changed tells whether its payload is another than this one, if both have one.
+Errors: IK003 (tenant, source, event id, stream), 22023 (ttl), 25006, 42501.';
+
+CREATE FUNCTION @extschema@.webhook_inbox_record_batch(
+	tenant_id pg_catalog.text,
+	source pg_catalog.text,
+	events pg_catalog.jsonb)
+RETURNS TABLE (
+	event_id pg_catalog.text,
+	outcome pg_catalog.text,
+	state pg_catalog.text,
+	payload_changed pg_catalog.bool)
+AS 'MODULE_PATHNAME', 'webhook_inbox_record_batch'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.webhook_inbox_record_batch FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.webhook_inbox_record_batch IS
+'Record many events of one source, each once.
+Arguments: tenant_id and source; events, an array of objects whose members are named like the arguments of webhook_inbox_record from event_id on.
+Returns a row for each element, in their order. Of two elements with the same event_id the second is a duplicate. An element that is not acceptable refuses all of them; the error names it by its subscript, counted from 0.
+Errors: IK003, 22023 (events), 25006, 40001 (a duplicate was recorded meanwhile, above READ COMMITTED), 42501.';
+
+CREATE FUNCTION @extschema@.webhook_inbox_fetch(
+	max_events pg_catalog.int4 DEFAULT 1,
+	source pg_catalog.text DEFAULT NULL,
+	tenant_id pg_catalog.text DEFAULT NULL,
+	lease pg_catalog.interval DEFAULT NULL)
+RETURNS SETOF @extschema@.webhook_event
+AS 'MODULE_PATHNAME', 'webhook_inbox_fetch'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.webhook_inbox_fetch FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.webhook_inbox_fetch IS
+'Hand out events that are due, what has been due longest first, each to one worker. Those that another transaction has locked are skipped. Of a stream the first unfinished event is handed out, and no other until it is processed or dead.
+Arguments: max_events, at least 1; source and tenant_id, null for all; lease, how long the worker may take before the event is handed out again (idempotency.webhook_lease). Lapsed leases count as attempts; after idempotency.webhook_max_attempts the event is dead.
+Returns the events with the token that webhook_inbox_complete and webhook_inbox_fail want; late tells that a higher sequence of the stream was processed before.
+Errors: IK003 (source, tenant), 22023 (max_events, lease), 25006, 42501.';
+
+CREATE FUNCTION @extschema@.webhook_inbox_complete(
+	tenant_id pg_catalog.text,
+	source pg_catalog.text,
+	event_id pg_catalog.text,
+	token pg_catalog.int8)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'webhook_inbox_complete'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.webhook_inbox_complete FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.webhook_inbox_complete IS
+'Mark an event as processed. Repeating the call changes nothing.
+Arguments: tenant_id, source, event_id and token as fetched.
+Errors: IK003, IK004 (outdated token), IK005 (no such event), 22023, 25006, 42501.';
+
+CREATE FUNCTION @extschema@.webhook_inbox_fail(
+	tenant_id pg_catalog.text,
+	source pg_catalog.text,
+	event_id pg_catalog.text,
+	token pg_catalog.int8,
+	error pg_catalog.text,
+	retry_in pg_catalog.interval DEFAULT NULL)
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME', 'webhook_inbox_fail'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.webhook_inbox_fail FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.webhook_inbox_fail IS
+'Give an event back after a failed attempt. Repeating the call changes nothing.
+Arguments: tenant_id, source, event_id and token as fetched; error, kept as last_error; retry_in, when to hand the event out again (by default idempotency.webhook_backoff_base, doubled with each attempt up to idempotency.webhook_backoff_max, less a random part of up to a half).
+Returns pending, or dead after the last of idempotency.webhook_max_attempts.
+Errors: IK003, IK004 (outdated token), IK005 (no such event), 22023, 25006, 42501.';
+
+CREATE FUNCTION @extschema@.webhook_inbox_requeue(
+	tenant_id pg_catalog.text,
+	source pg_catalog.text,
+	event_id pg_catalog.text)
+RETURNS pg_catalog.bool
+AS 'MODULE_PATHNAME', 'webhook_inbox_requeue'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.webhook_inbox_requeue FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.webhook_inbox_requeue IS
+'Hand out again, from the first attempt, an event that is dead or processed.
+Arguments: tenant_id, source, event_id.
+Returns whether there was such an event.
+Errors: IK003, 25006, 42501.';
+
+CREATE FUNCTION @extschema@.webhook_inbox_requeue_dead(
+	tenant_id pg_catalog.text DEFAULT NULL,
+	source pg_catalog.text DEFAULT NULL,
+	max_rows pg_catalog.int4 DEFAULT NULL)
+RETURNS pg_catalog.int8
+AS 'MODULE_PATHNAME', 'webhook_inbox_requeue_dead'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.webhook_inbox_requeue_dead FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.webhook_inbox_requeue_dead IS
+'Hand out again, from the first attempt, events that are dead, those that died first. Those that another transaction has locked are skipped.
+Arguments: tenant_id and source, null for all; max_rows, at least 1, null for no limit.
+Returns how many they were.
+Errors: IK003 (tenant, source), 22023 (max_rows), 25006, 42501.';
+
+CREATE PROCEDURE @extschema@.webhook_inbox_process(
+	handler pg_catalog.regprocedure,
+	source pg_catalog.text DEFAULT NULL,
+	tenant_id pg_catalog.text DEFAULT NULL,
+	max_events pg_catalog.int4 DEFAULT 100)
+AS 'MODULE_PATHNAME', 'webhook_inbox_process'
+LANGUAGE C;
+REVOKE ALL ON PROCEDURE @extschema@.webhook_inbox_process FROM PUBLIC;
+COMMENT ON PROCEDURE @extschema@.webhook_inbox_process IS
+'Fetch events one by one, run a handler on each and complete it, until there are no more. Each event is fetched in one transaction, and processed and completed in another.
+Arguments: handler, a function (webhook_event), run with the caller''s rights, whose result is not used; source and tenant_id, null for all; max_events, at least 1. An event whose handler raises is failed with the error''s message, and the others go on.
+Errors: IK003 (source, tenant), 22023 (handler, max_events), 2D000 (called inside a transaction block), 25006, 42501 (tenant, handler).';

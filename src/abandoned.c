@@ -13,10 +13,10 @@
 
 #include "arguments.h"
 #include "compat.h"
-#include "key_lock.h"
+#include "lock.h"
+#include "plans.h"
 #include "result.h"
 #include "settings.h"
-#include "statements.h"
 
 /* The columns of LIST_ABANDONED. */
 enum ListedColumn
@@ -62,7 +62,7 @@ resume_abandoned(const Search *search, const KeyId *id, ReturnSetInfo *result)
 	Datum		values[NUM_LISTED_COLUMNS + NUM_RESUMED_COLUMNS];
 	bool		isnull[NUM_LISTED_COLUMNS + NUM_RESUMED_COLUMNS] = {0};
 
-	if (!try_key_lock(&tag))
+	if (!try_lock(&tag, ExclusiveLock))
 		return false;
 
 	add_key(&parameters, id);
@@ -75,7 +75,7 @@ resume_abandoned(const Search *search, const KeyId *id, ReturnSetInfo *result)
 					  values + NUM_LISTED_COLUMNS,
 					  isnull + NUM_LISTED_COLUMNS) == 0)
 	{
-		drop_key_lock(&tag);
+		drop_lock(&tag, ExclusiveLock);
 		return false;
 	}
 
@@ -168,14 +168,14 @@ PG_FUNCTION_INFO_V1(idempotency_claim_abandoned);
 Datum
 idempotency_claim_abandoned(PG_FUNCTION_ARGS)
 {
-	int			max_rows = max_rows_argument(fcinfo, 0);
+	int			max_rows = count_argument(fcinfo, 0, "max_rows");
 	Search		search;
 
 	search.tenant = tenant_filter_argument(fcinfo, 1);
 	search.scope = scope_filter_argument(fcinfo, 2);
 	search.lease = duration_argument(fcinfo, 3, "lease", default_lease);
 	check_may_write();
-	search.extension = find_extension(fcinfo);
+	search.extension = find_extension(fcinfo, KEYS_TABLE);
 	search.started = read_clock().now;
 
 	InitMaterializedSRF(fcinfo, 0);

@@ -24,8 +24,7 @@
 /* the canonical form of a UUID; an "x" stands for a hexadecimal digit */
 #define UUID_PATTERN "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
 
-/* Raises 22023. */
-static void
+void
 report_bad_argument(const char *name, const char *problem, const char *hint)
 {
 	ereport(ERROR,
@@ -64,24 +63,36 @@ has_control_characters(const text *string)
 }
 
 static void
-report_bad_name(const char *name, const char *problem)
+report_bad_name(const char *name, const char *problem, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_NAME_INVALID),
 			 errmsg("%s %s", name, problem),
-			 errdetail("A %s is at most %d bytes of text without control characters.",
-					   name, MAX_NAME_BYTES),
-			 errhint("Pass the %s that the request belongs to.", name)));
+			 errdetail("It takes at most %d bytes of text without control characters.",
+					   MAX_NAME_BYTES),
+			 errhint("%s", hint)));
 }
 
-/* Checks a tenant, scope or other name that is not NULL. */
-static void
+bool
+is_name(const text *value)
+{
+	return value != NULL && VARSIZE_ANY_EXHDR(value) > 0 &&
+		VARSIZE_ANY_EXHDR(value) <= MAX_NAME_BYTES &&
+		!has_control_characters(value);
+}
+
+void
 check_name(const text *value, const char *name)
 {
+	if (is_name(value))
+		return;
+	if (value == NULL || VARSIZE_ANY_EXHDR(value) == 0)
+		report_bad_name(name, "is missing", "Pass a value.");
 	if (VARSIZE_ANY_EXHDR(value) > MAX_NAME_BYTES)
-		report_bad_name(name, "is too long");
-	if (has_control_characters(value))
-		report_bad_name(name, "contains control characters");
+		report_bad_name(name, "is too long",
+						"Pass a shorter one, such as a digest of it.");
+	report_bad_name(name, "contains control characters",
+					"Pass a printable one, such as a digest of it.");
 }
 
 /* Refuses a tenant other than the one that the role is pinned to. */
@@ -108,8 +119,6 @@ tenant_argument(FunctionCallInfo fcinfo, int n)
 {
 	text	   *tenant = PG_ARGISNULL(n) ? NULL : PG_GETARG_TEXT_PP(n);
 
-	if (tenant == NULL || VARSIZE_ANY_EXHDR(tenant) == 0)
-		report_bad_name("tenant", "is missing");
 	check_name(tenant, "tenant");
 	check_pinned_tenant(tenant);
 	return tenant;
@@ -122,8 +131,10 @@ scope_argument(FunctionCallInfo fcinfo, int n)
 	text	   *scope = PG_ARGISNULL(n) ? NULL : PG_GETARG_TEXT_PP(n);
 
 	if (scope == NULL)
-		report_bad_name("scope", "is missing");
-	check_name(scope, "scope");
+		report_bad_name("scope", "is missing",
+						"Pass an empty string for the default scope.");
+	if (VARSIZE_ANY_EXHDR(scope) > 0)
+		check_name(scope, "scope");
 	return scope;
 }
 
@@ -142,6 +153,32 @@ text *
 scope_filter_argument(FunctionCallInfo fcinfo, int n)
 {
 	return PG_ARGISNULL(n) ? NULL : scope_argument(fcinfo, n);
+}
+
+text *
+name_argument(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	text	   *value = PG_ARGISNULL(n) ? NULL : PG_GETARG_TEXT_PP(n);
+
+	check_name(value, name);
+	return value;
+}
+
+text *
+name_or_null_argument(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	return PG_ARGISNULL(n) ? NULL : name_argument(fcinfo, n, name);
+}
+
+EventId
+event_arguments(FunctionCallInfo fcinfo)
+{
+	EventId		id;
+
+	id.tenant = tenant_argument(fcinfo, 0);
+	id.source = name_argument(fcinfo, 1, "source");
+	id.event_id = name_argument(fcinfo, 2, "event id");
+	return id;
 }
 
 static void
@@ -254,12 +291,12 @@ check_status(int32 status, const char *name)
 }
 
 int32
-max_rows_argument(FunctionCallInfo fcinfo, int n)
+count_argument(FunctionCallInfo fcinfo, int n, const char *name)
 {
-	check_not_null(fcinfo, n, "max_rows");
+	check_not_null(fcinfo, n, name);
 	if (PG_GETARG_INT32(n) < 1)
-		report_bad_argument("max_rows", "must be at least 1",
-							"Pass how many rows to handle at most.");
+		report_bad_argument(name, "must be at least 1",
+							"Pass how many to handle at most.");
 	return PG_GETARG_INT32(n);
 }
 
@@ -280,6 +317,12 @@ duration_argument(FunctionCallInfo fcinfo, int n, const char *name,
 	return duration;
 }
 
+text *
+text_or_null_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : PG_GETARG_TEXT_PP(n);
+}
+
 Jsonb *
 jsonb_argument(FunctionCallInfo fcinfo, int n)
 {
@@ -295,13 +338,13 @@ boolean_argument(FunctionCallInfo fcinfo, int n, bool default_value)
 void
 check_may_write(void)
 {
-	PreventCommandIfParallelMode("a change of idempotency keys");
+	PreventCommandIfParallelMode("a change of keys or events");
 	if (!XactReadOnly)
 		return;
 
 	ereport(ERROR,
 			(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-			 errmsg("cannot change idempotency keys in a read-only transaction"),
+			 errmsg("cannot change keys or events in a read-only transaction"),
 			 RecoveryInProgress() ?
 			 errdetail("This server is a standby.") :
 			 errdetail("The transaction was started or set READ ONLY."),

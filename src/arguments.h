@@ -13,6 +13,7 @@
 #include "fmgr.h"
 #include "utils/jsonb.h"
 
+#include "inbox.h"
 #include "key.h"
 #include "settings.h"
 
@@ -29,6 +30,18 @@ extern text *tenant_argument(FunctionCallInfo fcinfo, int n);
 extern KeyId key_arguments(FunctionCallInfo fcinfo, int tenant, int key,
 						   int scope);
 
+/* An event's tenant, source and id, the first three arguments. */
+extern EventId event_arguments(FunctionCallInfo fcinfo);
+
+/* A name; and one that may be NULL. */
+extern text *name_argument(FunctionCallInfo fcinfo, int n, const char *name);
+extern text *name_or_null_argument(FunctionCallInfo fcinfo, int n,
+								   const char *name);
+
+/* Refuses what is no name (IK003): NULL, empty, too long, unprintable. */
+extern void check_name(const text *value, const char *name);
+extern bool is_name(const text *value);
+
 /* A name that is NULL for "all"; the pinned tenant, if that is what it is. */
 extern text *tenant_filter_argument(FunctionCallInfo fcinfo, int n);
 extern text *scope_filter_argument(FunctionCallInfo fcinfo, int n);
@@ -38,16 +51,24 @@ extern int64 bigint_argument(FunctionCallInfo fcinfo, int n, const char *name);
 extern text *text_argument(FunctionCallInfo fcinfo, int n, const char *name);
 extern int32 status_argument(FunctionCallInfo fcinfo, int n);
 extern void check_status(int32 status, const char *name);
-extern int32 max_rows_argument(FunctionCallInfo fcinfo, int n);
+
+/* How many to handle at most: not NULL, and at least 1. */
+extern int32 count_argument(FunctionCallInfo fcinfo, int n, const char *name);
 
 /* A length of time, or the default if it is NULL; never negative. */
 extern int64 duration_argument(FunctionCallInfo fcinfo, int n,
 							   const char *name, int64 default_duration);
 
 /* Values that may be NULL. */
+extern text *text_or_null_argument(FunctionCallInfo fcinfo, int n);
 extern Jsonb *jsonb_argument(FunctionCallInfo fcinfo, int n);
 extern bool boolean_argument(FunctionCallInfo fcinfo, int n,
 							 bool default_value);
+
+/* Raises 22023, naming the argument. */
+pg_noreturn extern void report_bad_argument(const char *name,
+											const char *problem,
+											const char *hint);
 
 /* Refuses to write in a read-only transaction or on a standby (25006). */
 extern void check_may_write(void);

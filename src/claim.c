@@ -26,11 +26,11 @@
 #include "arguments.h"
 #include "claim.h"
 #include "compat.h"
-#include "key_lock.h"
+#include "lock.h"
+#include "plans.h"
 #include "request_hash.h"
 #include "result.h"
 #include "settings.h"
-#include "statements.h"
 
 /* how long to sleep before looking again at a key under a committed lease */
 #define FIRST_PAUSE_MS 5
@@ -342,7 +342,7 @@ static bool
 try_to_claim(Attempt *attempt, const LOCKTAG *tag, TimestampTz deadline,
 			 Claim *claim)
 {
-	bool		locked = try_key_lock(tag);
+	bool		locked = try_lock(tag, ExclusiveLock);
 
 	if (!locked && deadline != DONT_WAIT)
 	{
@@ -353,16 +353,16 @@ try_to_claim(Attempt *attempt, const LOCKTAG *tag, TimestampTz deadline,
 		if (claim->outcome != OUTCOME_IN_PROGRESS)
 			return false;
 		remaining = milliseconds_until(deadline);
-		locked = remaining > 0 && wait_for_key_lock(tag, remaining);
+		locked = remaining > 0 && wait_for_lock(tag, remaining);
 	}
 
 	if (!locked)
 		decide_without_lock(attempt, claim);
 	else if (!decide_with_lock(attempt, claim))
-		drop_key_lock(tag);
+		drop_lock(tag, ExclusiveLock);
 
 	/* a transaction that waits for itself would wait in vain */
-	return claim->outcome == OUTCOME_IN_PROGRESS && !holds_key_lock(tag);
+	return claim->outcome == OUTCOME_IN_PROGRESS && !holds_lock(tag);
 }
 
 void
@@ -514,7 +514,7 @@ idempotency_claim(PG_FUNCTION_ARGS)
 	request.keep_request = boolean_argument(fcinfo, 7, default_keep_request);
 	check_may_write();
 
-	extension = find_extension(fcinfo);
+	extension = find_extension(fcinfo, KEYS_TABLE);
 	claim_key(&extension, &request, &claim);
 
 	memset(isnull, true, sizeof(isnull));

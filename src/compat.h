@@ -70,6 +70,13 @@ find_option(const char *name, bool create_placeholders, bool skip_errors,
 #define LockHeldByMe(tag, mode, orstronger) LockHeldByMe(tag, mode)
 #endif
 
+/* The field of a PGPROC that has the local transaction id moved in 17. */
+#if PG_VERSION_NUM < 170000
+#define MY_LXID lxid
+#else
+#define MY_LXID vxid.lxid
+#endif
+
 /* The module can't tell its name and version before 18. */
 #if PG_VERSION_NUM < 180000
 #define PG_MODULE_MAGIC_EXT(...) PG_MODULE_MAGIC

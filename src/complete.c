@@ -113,7 +113,7 @@ complete_from_arguments(FunctionCallInfo fcinfo, Response *response)
 	response->headers = jsonb_argument(fcinfo, 5);
 	check_may_write();
 
-	extension = find_extension(fcinfo);
+	extension = find_extension(fcinfo, KEYS_TABLE);
 	PG_RETURN_TEXT_P(cstring_to_text(complete_key(&extension, &id, token, response,
 												  PG_ARGISNULL(7) ? NULL : &ttl)));
 }

@@ -22,10 +22,10 @@
 /* a tenant, scope or other name is missing, too long or has such characters */
 #define ERRCODE_NAME_INVALID MAKE_SQLSTATE('I', 'K', '0', '0', '3')
 
-/* the token is no longer the claim's */
+/* the token is no longer that of the claim, or of the event */
 #define ERRCODE_TOKEN_OUTDATED MAKE_SQLSTATE('I', 'K', '0', '0', '4')
 
-/* there is no such key */
+/* there is no such key, or no such event */
 #define ERRCODE_KEY_NOT_FOUND MAKE_SQLSTATE('I', 'K', '0', '0', '5')
 
 #endif							/* IDEMPOTENCY_ERRORS_H */

@@ -8,10 +8,8 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "catalog/objectaccess.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
-#include "miscadmin.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -19,11 +17,15 @@
 #include "claim.h"
 #include "compat.h"
 #include "complete.h"
+#include "handler.h"
 #include "result.h"
 #include "settings.h"
 
 /* the composite type that a handler may return, beside jsonb */
 #define RESPONSE_TYPE "idempotency_response"
+
+#define HANDLER_SIGNATURE \
+	"(request jsonb) that returns jsonb or " RESPONSE_TYPE
 
 /* the status where the handler gives none */
 #define DEFAULT_STATUS 200
@@ -58,48 +60,16 @@ response_type(const Extension *extension)
 						   ObjectIdGetDatum(extension->schema));
 }
 
+/* Checks a handler: it takes jsonb, and returns that or a response. */
 static void
-report_bad_handler(const char *problem)
+check_execute_handler(Oid handler, const Extension *extension)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("handler %s", problem),
-			 errdetail("A handler is a function (request jsonb) that returns jsonb or %s.",
-					   RESPONSE_TYPE),
-			 errhint("Pass something like 'create_order(jsonb)'::regprocedure.")));
-}
+	Oid			returned;
 
-/* Checks that a handler exists and has the right signature. */
-static void
-check_handler_signature(Oid handler, Oid response)
-{
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(handler));
-	Form_pg_proc proc;
-
-	if (!HeapTupleIsValid(tuple))
-		report_bad_handler("does not exist");
-	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	if (proc->prokind != PROKIND_FUNCTION || proc->proretset)
-		report_bad_handler("is not a plain function");
-	if (proc->pronargs != 1 || proc->proargtypes.values[0] != JSONBOID)
-		report_bad_handler("does not take one jsonb argument");
-	if (proc->prorettype != JSONBOID && proc->prorettype != response)
-		report_bad_handler("returns the wrong type");
-	ReleaseSysCache(tuple);
-}
-
-/* Checks a handler, and that the caller may execute it. */
-static void
-check_handler(Oid handler, const Extension *extension)
-{
-	AclResult	result;
-
-	check_handler_signature(handler, response_type(extension));
-
-	result = object_aclcheck(ProcedureRelationId, handler, GetUserId(),
-							 ACL_EXECUTE);
-	if (result != ACLCHECK_OK)
-		aclcheck_error(result, OBJECT_FUNCTION, get_func_name(handler));
+	check_handler(handler, JSONBOID, HANDLER_SIGNATURE);
+	returned = get_func_rettype(handler);
+	if (returned != JSONBOID && returned != response_type(extension))
+		report_bad_handler("returns the wrong type", HANDLER_SIGNATURE);
 }
 
 /* Takes the response out of the composite value that a handler returned. */
@@ -122,28 +92,15 @@ read_composite_response(Datum value, Response *response)
 	check_status(response->status, "status");
 }
 
-/*
- * Runs the handler as the caller, outside any SPI connection and with the
- * caller's search_path, just as the caller's own SELECT would.
- */
+/* Runs the handler and takes its response. */
 static Response
 run_handler(Oid handler, Jsonb *request)
 {
-	LOCAL_FCINFO(call, 1);
-	FmgrInfo	function;
 	Response	response = {.status = DEFAULT_STATUS};
 	Datum		result;
 
-	InvokeFunctionExecuteHook(handler);
-	fmgr_info(handler, &function);
-	InitFunctionCallInfoData(*call, &function, 1, InvalidOid, NULL, NULL);
-	call->args[0].value = JsonbPGetDatum(request);
-	call->args[0].isnull = (request == NULL);
-	if (request == NULL && function.fn_strict)
-		return response;
-
-	result = FunctionCallInvoke(call);
-	if (call->isnull)
+	if (!call_handler(handler, JsonbPGetDatum(request), request == NULL,
+					  &result))
 		return response;
 	if (get_func_rettype(handler) == JSONBOID)
 		response.body = jsonb_body(DatumGetJsonbP(result));
@@ -229,7 +186,7 @@ execute(const Extension *extension, const ClaimRequest *request, Oid handler,
 	}
 
 	/* it may have changed while the claim waited */
-	check_handler(handler, extension);
+	check_execute_handler(handler, extension);
 	response = run_handler(handler, request->request);
 	(void) complete_key(extension, &request->id, claim.token, &response,
 						response.status < 400 ? NULL : ttl);
@@ -255,11 +212,9 @@ idempotency_execute(PG_FUNCTION_ARGS)
 	request.wait = duration_argument(fcinfo, 6, "wait", default_wait);
 	check_may_write();
 
-	extension = find_extension(fcinfo);
-	if (PG_ARGISNULL(3))
-		report_bad_handler("must not be null");
-	handler = PG_GETARG_OID(3);
-	check_handler(handler, &extension);
+	extension = find_extension(fcinfo, KEYS_TABLE);
+	handler = handler_argument(fcinfo, 3, HANDLER_SIGNATURE);
+	check_execute_handler(handler, &extension);
 	memset(isnull, true, sizeof(isnull));
 	execute(&extension, &request, handler,
 			PG_ARGISNULL(5) ? NULL : &request.ttl, values, isnull);

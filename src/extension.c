@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * extension.c
- *	  Where the extension's objects are, and who owns them.
+ *	  Where the extension's tables are, and who owns them.
  *
  * The tables are looked up in the schema of the function that was called,
  * never through search_path.  Nothing is remembered between calls, so DROP
@@ -18,7 +18,10 @@
 
 #include "extension.h"
 
-#define KEYS_TABLE "idempotency_keys"
+static const char *const table_names[NUM_TABLES] = {
+	[KEYS_TABLE] = "idempotency_keys",
+	[INBOX_TABLE] = "webhook_inbox",
+};
 
 /* Returns the owner of a table. */
 static Oid
@@ -35,19 +38,20 @@ table_owner(Oid relid)
 }
 
 Extension
-find_extension(FunctionCallInfo fcinfo)
+find_extension(FunctionCallInfo fcinfo, TableId table_id)
 {
-	Extension	extension;
+	Extension	extension = {.table_id = table_id};
 
 	extension.schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	extension.keys = get_relname_relid(KEYS_TABLE, extension.schema);
-	if (!OidIsValid(extension.keys))
+	extension.table = get_relname_relid(table_names[table_id],
+										extension.schema);
+	if (!OidIsValid(extension.table))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("table \"%s\" does not exist beside the function that needs it",
-						KEYS_TABLE),
+						table_names[table_id]),
 				 errdetail("The extension \"idempotency\" is damaged, or the function is not its own."),
 				 errhint("Call the functions that CREATE EXTENSION made.")));
-	extension.owner = table_owner(extension.keys);
+	extension.owner = table_owner(extension.table);
 	return extension;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * extension.h
- *	  Where the extension's objects are, and who owns them.
+ *	  Where the extension's tables are, and who owns them.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,14 +10,23 @@
 
 #include "fmgr.h"
 
+typedef enum TableId
+{
+	KEYS_TABLE,
+	INBOX_TABLE,
+	NUM_TABLES
+} TableId;
+
+/* The extension, as a function that works on one of its tables sees it. */
 typedef struct Extension
 {
 	Oid			schema;
-	Oid			keys;			/* the table idempotency_keys */
+	TableId		table_id;
+	Oid			table;
 	Oid			owner;			/* of the table: internal statements run as it */
 } Extension;
 
-/* Finds the tables beside the SQL function that was called. */
-extern Extension find_extension(FunctionCallInfo fcinfo);
+/* Finds the table beside the SQL function that was called. */
+extern Extension find_extension(FunctionCallInfo fcinfo, TableId table_id);
 
 #endif							/* IDEMPOTENCY_EXTENSION_H */

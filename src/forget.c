@@ -9,8 +9,8 @@
 
 #include "arguments.h"
 #include "compat.h"
-#include "key_lock.h"
-#include "statements.h"
+#include "lock.h"
+#include "plans.h"
 
 PG_FUNCTION_INFO_V1(idempotency_forget);
 
@@ -23,8 +23,8 @@ idempotency_forget(PG_FUNCTION_ARGS)
 	Parameters	parameters = {0};
 
 	check_may_write();
-	extension = find_extension(fcinfo);
-	take_key_lock(&tag);
+	extension = find_extension(fcinfo, KEYS_TABLE);
+	take_lock(&tag, ExclusiveLock);
 	add_key(&parameters, &id);
 	PG_RETURN_BOOL(run_statement(&extension, DELETE_KEY, &parameters,
 								 NULL, NULL) > 0);

@@ -8,7 +8,7 @@
 #ifndef IDEMPOTENCY_HOLDER_H
 #define IDEMPOTENCY_HOLDER_H
 
-#include "statements.h"
+#include "plans.h"
 
 /* A call by the holder of a token, or by who takes himself for it. */
 typedef struct HolderCall

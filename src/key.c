@@ -9,7 +9,7 @@
 
 #include "errors.h"
 #include "key.h"
-#include "statements.h"
+#include "plans.h"
 
 bool
 read_key(const Extension *extension, const KeyId *id, KeyRow *row)

@@ -22,7 +22,7 @@ begin_call_from_arguments(FunctionCallInfo fcinfo, int scope)
 	Extension	extension;
 
 	check_may_write();
-	extension = find_extension(fcinfo);
+	extension = find_extension(fcinfo, KEYS_TABLE);
 	return begin_holder_call(&extension, &id, token);
 }
 

@@ -51,7 +51,7 @@ Datum
 idempotency_lookup(PG_FUNCTION_ARGS)
 {
 	KeyId		id = key_arguments(fcinfo, 0, 1, 2);
-	Extension	extension = find_extension(fcinfo);
+	Extension	extension = find_extension(fcinfo, KEYS_TABLE);
 	KeyRow		row;
 
 	InitMaterializedSRF(fcinfo, 0);

@@ -29,11 +29,17 @@ int64		success_ttl;
 int64		client_error_ttl;
 int64		tombstone_ttl;
 int64		default_wait;
+int64		webhook_ttl;
+int64		webhook_lease;
+int64		webhook_backoff_base;
+int64		webhook_backoff_max;
 bool		default_keep_request;
 int			key_format;
 int			key_min_length;
 int			key_max_length;
 char	   *pinned_tenant;
+int			webhook_max_attempts;
+bool		webhook_notify;
 
 /* the settings as they were written, for SHOW */
 static char *clock_offset_string;
@@ -42,6 +48,10 @@ static char *success_ttl_string;
 static char *client_error_ttl_string;
 static char *tombstone_ttl_string;
 static char *wait_string;
+static char *webhook_ttl_string;
+static char *webhook_lease_string;
+static char *webhook_backoff_base_string;
+static char *webhook_backoff_max_string;
 static char *retryable_statuses_string;
 static char *redact_headers_string;
 
@@ -112,6 +122,10 @@ DURATION_ASSIGN_HOOK(success_ttl)
 DURATION_ASSIGN_HOOK(client_error_ttl)
 DURATION_ASSIGN_HOOK(tombstone_ttl)
 DURATION_ASSIGN_HOOK(default_wait)
+DURATION_ASSIGN_HOOK(webhook_ttl)
+DURATION_ASSIGN_HOOK(webhook_lease)
+DURATION_ASSIGN_HOOK(webhook_backoff_base)
+DURATION_ASSIGN_HOOK(webhook_backoff_max)
 
 /* Marks the codes that one item of the list, "503" or "5xx", stands for. */
 static bool
@@ -298,6 +312,41 @@ define_storage_rules(void)
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 }
 
+static void
+define_webhook_rules(void)
+{
+	define_duration("idempotency.webhook_ttl",
+					"Sets how long a processed or dead event is kept.",
+					"A redelivery within that time is a duplicate.",
+					&webhook_ttl_string, "7d", PGC_USERSET,
+					check_seconds, assign_webhook_ttl);
+	define_duration("idempotency.webhook_lease",
+					"Sets how long a worker may take for an event.",
+					"After that, the event is handed out again.",
+					&webhook_lease_string, "5min", PGC_USERSET,
+					check_seconds, assign_webhook_lease);
+	define_duration("idempotency.webhook_backoff_base",
+					"Sets the delay after an event's first failure.",
+					"It doubles with each further failure.",
+					&webhook_backoff_base_string, "5s", PGC_USERSET,
+					check_seconds, assign_webhook_backoff_base);
+	define_duration("idempotency.webhook_backoff_max",
+					"Sets the longest delay between two attempts at an event.",
+					NULL,
+					&webhook_backoff_max_string, "1h", PGC_USERSET,
+					check_seconds, assign_webhook_backoff_max);
+	DefineCustomIntVariable("idempotency.webhook_max_attempts",
+							"Sets how often an event is attempted before it is dead.",
+							NULL,
+							&webhook_max_attempts, 10, 1, PG_INT32_MAX,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("idempotency.webhook_notify",
+							 "Sets whether NOTIFY webhook_inbox is sent when an event is recorded.",
+							 "Transactions that notify commit one after the other.",
+							 &webhook_notify, false,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
 void
 define_settings(void)
 {
@@ -305,6 +354,7 @@ define_settings(void)
 	define_durations();
 	define_key_rules();
 	define_storage_rules();
+	define_webhook_rules();
 	DefineCustomStringVariable("idempotency.tenant",
 							   "Sets the only tenant this role may name.",
 							   "Meant for ALTER ROLE ... SET; empty allows every tenant.",

@@ -29,12 +29,18 @@ extern int64 success_ttl;
 extern int64 client_error_ttl;
 extern int64 tombstone_ttl;
 extern int64 default_wait;
+extern int64 webhook_ttl;
+extern int64 webhook_lease;
+extern int64 webhook_backoff_base;
+extern int64 webhook_backoff_max;
 
 extern bool default_keep_request;
 extern int	key_format;
 extern int	key_min_length;
 extern int	key_max_length;
 extern char *pinned_tenant;
+extern int	webhook_max_attempts;
+extern bool webhook_notify;
 
 /* True if a response of this status must stay retryable. */
 extern bool is_retryable_status(int status);

@@ -3,32 +3,28 @@
  * statements.c
  *	  Every SQL statement that C code runs on the extension's tables.
  *
- * Each statement is prepared once in a session and kept.  A kept plan belongs
- * to one table: when DROP and CREATE EXTENSION have put another in its place,
- * all plans are thrown away.
+ * Operators are qualified, so it does not matter whose search_path it is; the
+ * table's name is filled in, qualified too, when a statement is prepared.
+ *
+ * Plans are kept, and made when a table may still be empty.  So each
+ * statement is written in such a way that only the index made for it can
+ * serve it, now and when the table has grown.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "miscadmin.h"
-#include "optimizer/cost.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/snapmgr.h"
 
 #include "statements.h"
-#include "trust.h"
 
-/* operators are qualified: whose search_path it is does not matter */
 #define EQ " OPERATOR(pg_catalog.=) "
+#define NE " OPERATOR(pg_catalog.<>) "
 #define GT " OPERATOR(pg_catalog.>) "
+#define GE " OPERATOR(pg_catalog.>=) "
 #define LE " OPERATOR(pg_catalog.<=) "
 #define PLUS " OPERATOR(pg_catalog.+) "
 
-/* every statement on one key starts with these parameters */
 #define KEY_IS \
 	"tenant_id" EQ "$1 AND scope" EQ "$2 AND key" EQ "$3"
 #define KEY_TYPES TEXTOID, TEXTOID, TEXTOID
@@ -47,16 +43,118 @@
 	IS_ALIVE_AT("$5")
 #define HELD_KEY_TYPES KEY_TYPES, INT8OID, TIMESTAMPTZOID
 
-typedef struct Statement
-{
-	const char *text;			/* %s is the qualified name of the table */
-	Oid			types[MAX_PARAMETERS + 1];	/* of the parameters, then 0 */
-} Statement;
+/* every statement on one event starts with these parameters */
+#define EVENT_IS \
+	"tenant_id" EQ "$1 AND source" EQ "$2 AND event_id" EQ "$3"
+#define EVENT_TYPES TEXTOID, TEXTOID, TEXTOID
 
-static const Statement statements[NUM_STATEMENTS] = {
+/* ... and one that only the holder of token $4 may run at time $5 with these */
+#define EVENT_IS_HELD \
+	EVENT_IS " AND (token" EQ "$4 AND state" EQ "'processing') IS TRUE"
+#define HELD_EVENT_TYPES EVENT_TYPES, INT8OID, TIMESTAMPTZOID
+
+/*
+ * An event that is finished at the given time.  In a stream it stays due,
+ * until a fetch has passed its turn on.
+ */
+#define FINISH_AT(time, ttl) \
+	" finished_at = " time ", expires_at = " time PLUS "COALESCE(ttl, " ttl ")," \
+	" due_at = CASE WHEN stream IS NULL THEN NULL ELSE " time " END"
+
+/* An event counts until its time is over and no turn has to be passed on. */
+#define IS_EXPIRED_AT(time) \
+	"(finished_at IS NOT NULL AND due_at IS NULL AND expires_at" LE time ")"
+
+/* A finished event begins anew.  Its old tokens hold nothing any more. */
+#define REQUEUE_AT(time) \
+	"state = 'pending', attempt = 0, token = token" PLUS "1, due_at = " time "," \
+	" finished_at = NULL, expires_at = NULL"
+
+/* What the index on streams begins with, but for the state. */
+#define STREAM_IS(tenant, source, stream) \
+	"tenant_id" EQ tenant " AND source" EQ source " AND stream" EQ stream
+
+/* The order within a stream. */
+#define STREAM_ORDER " ORDER BY sequence, received_at, event_id"
+
+/* The first event of a stream in the given state, if it is before sequence. */
+#define IS_BEHIND_FIRST(stream_is, state_is, sequence) \
+	"EXISTS (SELECT FROM (SELECT sequence FROM %1$s WHERE " stream_is \
+	" AND state" EQ state_is STREAM_ORDER " LIMIT 1) AS first" \
+	" WHERE " sequence " IS NULL OR first.sequence" LE sequence ")"
+
+/* Whether an event that is being recorded has to wait for its turn. */
+#define IS_BEHIND(stream_is, sequence) \
+	"(" IS_BEHIND_FIRST(stream_is, "'pending'", sequence) \
+	" OR " IS_BEHIND_FIRST(stream_is, "'processing'", sequence) ")"
+
+/*
+ * The rows that a condition holds for, by their place.  They are locked, and
+ * those that another transaction has locked are left out.
+ */
+#define IN_UNLOCKED(condition) \
+	"ctid" EQ "ANY (ARRAY(SELECT ctid FROM %1$s WHERE " condition \
+	" FOR UPDATE SKIP LOCKED))"
+
+/*
+ * The same for events named by an array, and without a lock.  Each is looked
+ * up on its own: asked for all at once, the planner might read everything of
+ * the tenant and source instead.
+ */
+#define EACH_EVENT(ids, condition) \
+	"ctid" EQ "ANY (ARRAY(SELECT each.ctid FROM pg_catalog.unnest(" ids ")" \
+	" AS e (id), LATERAL (SELECT ctid FROM %1$s WHERE tenant_id" EQ "$1" \
+	" AND source" EQ "$2 AND event_id" EQ "e.id AND (" condition ") IS TRUE" \
+	" LIMIT 1) AS each))"
+
+/* What fetch returns of a row, in the order of the type webhook_event. */
+#define EVENT_COLUMNS(late) \
+	"tenant_id, source, event_id, token, attempt, event_type, payload," \
+	" headers, stream, sequence, " late ", received_at"
+
+/* A higher sequence of the event's stream has been processed. */
+#define IS_LATE \
+	"(stream IS NOT NULL AND EXISTS (SELECT FROM %1$s AS later" \
+	" WHERE later.tenant_id" EQ "event.tenant_id" \
+	" AND later.source" EQ "event.source AND later.stream" EQ "event.stream" \
+	" AND later.state" EQ "'processed' AND later.sequence" GT "event.sequence" \
+	" ORDER BY later.sequence LIMIT 1))"
+
+/*
+ * The due events of all, of a source or of a tenant (and perhaps a source).
+ * What has been due longest comes first.
+ *
+ * Each has an index of its own, and must not use another's, reading what is
+ * due of everybody.  An array of one source is as good as that source, but
+ * for the planner, who doesn't see that ordering by it is futile; and only
+ * the right index yields that order.
+ */
+#define DUE "due_at" LE "$1"
+#define DUE_OF_SOURCE DUE " AND source" EQ "ANY (ARRAY[$4])"
+#define DUE_OF_TENANT \
+	DUE " AND tenant_id" EQ "ANY (ARRAY[$4])" \
+	" AND ($5 IS NULL OR source" EQ "$5)"
+#define BY_TIME " ORDER BY due_at"
+#define BY_SOURCE " ORDER BY source, due_at"
+#define BY_TENANT " ORDER BY tenant_id, due_at"
+
+#define LIST_TEXT(due, order) \
+	"SELECT tenant_id, source, event_id, stream, state, attempt, due_at" \
+	" FROM %1$s WHERE " due order " LIMIT $2 OFFSET $3"
+
+#define TAKE_TEXT(due, order, lease_end) \
+	"UPDATE %1$s SET state = 'processing'," \
+	" token = GREATEST($3, token" PLUS "1)," \
+	" attempt = attempt" PLUS "1, due_at = " lease_end " WHERE " \
+	IN_UNLOCKED(due " AND (stream IS NULL) AND (state" EQ "'pending')" \
+				order " LIMIT $2") \
+	" RETURNING " EVENT_COLUMNS("false")
+
+const Statement statements[NUM_STATEMENTS] = {
 	[INSERT_KEY] = {
+		KEYS_TABLE,
 		/* hash, request, token, created_at, lease_expires_at, expires_at */
-		"INSERT INTO %s (tenant_id, scope, key, request_hash, request, token,"
+		"INSERT INTO %1$s (tenant_id, scope, key, request_hash, request, token,"
 		" attempt, created_at, lease_expires_at, expires_at)"
 		" VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9)"
 		" ON CONFLICT (tenant_id, scope, key) DO NOTHING",
@@ -64,6 +162,7 @@ static const Statement statements[NUM_STATEMENTS] = {
 		TIMESTAMPTZOID, TIMESTAMPTZOID}
 	},
 	[SELECT_KEY] = {
+		KEYS_TABLE,
 		/*
 		 * The order of the columns is that of KeyColumn in key.h.  It is also
 		 * the table's, with none left out: then the executor hands out rows
@@ -73,12 +172,13 @@ static const Statement statements[NUM_STATEMENTS] = {
 		" token, attempt, response_status, tenant_id, scope, key,"
 		" request_hash, request, recovery_point, recovery_data,"
 		" response_headers, response_body, response_bytes"
-		" FROM %s WHERE " KEY_IS,
+		" FROM %1$s WHERE " KEY_IS,
 		{KEY_TYPES}
 	},
 	[RECLAIM_KEY] = {
+		KEYS_TABLE,
 		/* as INSERT_KEY, then the token that the expired row had */
-		"UPDATE %s SET request_hash = $4, request = $5, token = $6,"
+		"UPDATE %1$s SET request_hash = $4, request = $5, token = $6,"
 		" attempt = 1, created_at = $7, lease_expires_at = $8,"
 		" expires_at = $9, completed_at = NULL, recovery_point = NULL,"
 		" recovery_data = NULL, response_status = NULL,"
@@ -88,8 +188,9 @@ static const Statement statements[NUM_STATEMENTS] = {
 		TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
 	},
 	[RESUME_KEY] = {
+		KEYS_TABLE,
 		/* token, lease_expires_at, expires_at, request, previous token */
-		"UPDATE %s SET token = $4, attempt = attempt" PLUS "1,"
+		"UPDATE %1$s SET token = $4, attempt = attempt" PLUS "1,"
 		" lease_expires_at = $5, expires_at = GREATEST(expires_at, $6),"
 		" request = COALESCE(request, $7)"
 		" WHERE " KEY_IS " AND token" EQ "$8",
@@ -97,8 +198,9 @@ static const Statement statements[NUM_STATEMENTS] = {
 		INT8OID}
 	},
 	[COMPLETE_KEY] = {
+		KEYS_TABLE,
 		/* status, headers, body, bytes, new expires_at or NULL */
-		"UPDATE %s SET response_status = $6, response_headers = $7,"
+		"UPDATE %1$s SET response_status = $6, response_headers = $7,"
 		" response_body = $8, response_bytes = $9, completed_at = $5,"
 		" lease_expires_at = NULL, request = NULL,"
 		" expires_at = COALESCE($10, expires_at) WHERE " KEY_IS_HELD,
@@ -106,31 +208,36 @@ static const Statement statements[NUM_STATEMENTS] = {
 		TIMESTAMPTZOID}
 	},
 	[RELEASE_KEY] = {
+		KEYS_TABLE,
 		/* new expires_at or NULL */
-		"UPDATE %s SET lease_expires_at = NULL,"
+		"UPDATE %1$s SET lease_expires_at = NULL,"
 		" expires_at = COALESCE($6, expires_at) WHERE " KEY_IS_HELD,
 		{HELD_KEY_TYPES, TIMESTAMPTZOID}
 	},
 	[CHECKPOINT_KEY] = {
+		KEYS_TABLE,
 		/* lease_expires_at, recovery_point, recovery_data */
-		"UPDATE %s SET lease_expires_at = $6,"
+		"UPDATE %1$s SET lease_expires_at = $6,"
 		" expires_at = GREATEST(expires_at, $6), recovery_point = $7,"
 		" recovery_data = $8 WHERE " KEY_IS_HELD,
 		{HELD_KEY_TYPES, TIMESTAMPTZOID, TEXTOID, JSONBOID}
 	},
 	[HEARTBEAT_KEY] = {
+		KEYS_TABLE,
 		/* lease_expires_at */
-		"UPDATE %s SET lease_expires_at = $6,"
+		"UPDATE %1$s SET lease_expires_at = $6,"
 		" expires_at = GREATEST(expires_at, $6) WHERE " KEY_IS_HELD,
 		{HELD_KEY_TYPES, TIMESTAMPTZOID}
 	},
 	[DELETE_KEY] = {
-		"DELETE FROM %s WHERE " KEY_IS,
+		KEYS_TABLE,
+		"DELETE FROM %1$s WHERE " KEY_IS,
 		{KEY_TYPES}
 	},
 	[LIST_ABANDONED] = {
+		KEYS_TABLE,
 		/* now, tenant or NULL, scope or NULL, limit, offset */
-		"SELECT tenant_id, scope, key FROM %s WHERE request IS NOT NULL"
+		"SELECT tenant_id, scope, key FROM %1$s WHERE request IS NOT NULL"
 		" AND lease_expires_at" LE "$1" IS_ALIVE_AT("$1")
 		" AND ($2 IS NULL OR tenant_id" EQ "$2)"
 		" AND ($3 IS NULL OR scope" EQ "$3)"
@@ -138,8 +245,9 @@ static const Statement statements[NUM_STATEMENTS] = {
 		{TIMESTAMPTZOID, TEXTOID, TEXTOID, INT8OID, INT8OID}
 	},
 	[RESUME_ABANDONED] = {
+		KEYS_TABLE,
 		/* when the lease had to end, least token, lease_expires_at, expires_at */
-		"UPDATE %s SET token = GREATEST($5, token" PLUS "1),"
+		"UPDATE %1$s SET token = GREATEST($5, token" PLUS "1),"
 		" attempt = attempt" PLUS "1, lease_expires_at = $6,"
 		" expires_at = GREATEST(expires_at, $7)"
 		" WHERE " KEY_IS HAS_REQUEST
@@ -147,271 +255,221 @@ static const Statement statements[NUM_STATEMENTS] = {
 		" RETURNING token, attempt, request, recovery_point, recovery_data",
 		{KEY_TYPES, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 	},
+	[INSERT_EVENT] = {
+		INBOX_TABLE,
+		/*
+		 * payload, event_type, headers, stream, sequence, ttl, state,
+		 * received_at, due_at, finished_at, expires_at
+		 */
+		"INSERT INTO %1$s (tenant_id, source, event_id, payload, event_type,"
+		" headers, stream, sequence, ttl, state, received_at, due_at,"
+		" finished_at, expires_at, token, attempt) VALUES ($1, $2, $3, $4,"
+		" $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0)"
+		" ON CONFLICT (tenant_id, source, event_id) DO NOTHING",
+		{EVENT_TYPES, JSONBOID, TEXTOID, JSONBOID, TEXTOID, INT8OID,
+		INTERVALOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+		TIMESTAMPTZOID}
+	},
+	[INSERT_STREAM_EVENT] = {
+		INBOX_TABLE,
+		/* payload, event_type, headers, stream, sequence, ttl, received_at */
+		"INSERT INTO %1$s (tenant_id, source, event_id, payload, event_type,"
+		" headers, stream, sequence, ttl, state, received_at, due_at,"
+		" token, attempt) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,"
+		" 'pending', $10, CASE WHEN " IS_BEHIND(STREAM_IS("$1", "$2", "$7"),
+												"$8")
+		" THEN NULL ELSE $10 END, 0, 0)"
+		" ON CONFLICT (tenant_id, source, event_id) DO NOTHING",
+		{EVENT_TYPES, JSONBOID, TEXTOID, JSONBOID, TEXTOID, INT8OID,
+		INTERVALOID, TIMESTAMPTZOID}
+	},
+	[INSERT_EVENTS] = {
+		INBOX_TABLE,
+		/*
+		 * tenant, source, now, default ttl; then an array for each of
+		 * event_id, payload, event_type, headers, stream, sequence, ttl,
+		 * processed, received_at, turn (see BatchTurn)
+		 *
+		 * They are inserted in the order of the index, so that two batches
+		 * with events in common can't wait for each other.
+		 */
+		"INSERT INTO %1$s (tenant_id, source, event_id, payload, event_type,"
+		" headers, stream, sequence, ttl, state, received_at, due_at,"
+		" finished_at, expires_at, token, attempt) SELECT $1, $2,"
+		" e.event_id, e.payload, e.event_type, e.headers, e.stream,"
+		" e.sequence, e.ttl,"
+		" CASE WHEN e.processed THEN 'processed' ELSE 'pending' END,"
+		" e.received_at, CASE WHEN e.processed OR e.turn" EQ "'w' OR"
+		" (e.turn" EQ "'l' AND " IS_BEHIND(STREAM_IS("$1", "$2", "e.stream"),
+										   "e.sequence")
+		") THEN NULL ELSE e.received_at END,"
+		" CASE WHEN e.processed THEN $3 END,"
+		" CASE WHEN e.processed THEN $3" PLUS "COALESCE(e.ttl, $4) END, 0, 0"
+		" FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6),"
+		" pg_catalog.unnest($7), pg_catalog.unnest($8),"
+		" pg_catalog.unnest($9), pg_catalog.unnest($10),"
+		" pg_catalog.unnest($11), pg_catalog.unnest($12),"
+		" pg_catalog.unnest($13), pg_catalog.unnest($14))"
+		" WITH ORDINALITY AS e (event_id, payload, event_type, headers,"
+		" stream, sequence, ttl, processed, received_at, turn, number)"
+		" ORDER BY e.event_id COLLATE pg_catalog.\"C\", e.number"
+		" ON CONFLICT (tenant_id, source, event_id) DO NOTHING"
+		" RETURNING event_id",
+		{TEXTOID, TEXTOID, TIMESTAMPTZOID, INTERVALOID, TEXTARRAYOID,
+		JSONBARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TEXTARRAYOID,
+		INT8ARRAYOID, INTERVALARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID,
+		CHARARRAYOID}
+	},
+	[SELECT_EVENT] = {
+		INBOX_TABLE,
+		/* time, payload to compare or NULL; the columns are EventColumn's */
+		"SELECT state, token, attempt, received_at, COALESCE(payload" NE "$5,"
+		" false), " IS_EXPIRED_AT("$4") " FROM %1$s WHERE " EVENT_IS,
+		{EVENT_TYPES, TIMESTAMPTZOID, JSONBOID}
+	},
+	[SELECT_EVENTS] = {
+		INBOX_TABLE,
+		/* tenant, source, time, arrays of event_id and payload */
+		"SELECT i.state, COALESCE(i.payload" NE "e.payload, false),"
+		" i.state IS NULL OR " IS_EXPIRED_AT("$3") " FROM"
+		" ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5))"
+		" WITH ORDINALITY AS e (event_id, payload, number)"
+		" LEFT JOIN LATERAL (SELECT * FROM %1$s WHERE tenant_id" EQ "$1"
+		" AND source" EQ "$2 AND event_id" EQ "e.event_id LIMIT 1) AS i"
+		" ON true ORDER BY e.number",
+		{TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID, JSONBARRAYOID}
+	},
+	[DELETE_EXPIRED_EVENTS] = {
+		INBOX_TABLE,
+		/* tenant, source, array of event_id, time */
+		"DELETE FROM %1$s WHERE " EACH_EVENT("$3", IS_EXPIRED_AT("$4")),
+		{TEXTOID, TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID}
+	},
+	[WAKE_EVENTS] = {
+		INBOX_TABLE,
+		/* tenant, source, array of event_id, time */
+		"UPDATE %1$s SET due_at = $4 WHERE "
+		EACH_EVENT("$3", "due_at IS NULL AND state" EQ "'pending'"),
+		{TEXTOID, TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID}
+	},
+	[LIST_DUE] = {
+		INBOX_TABLE,
+		/* time, limit, offset; the columns are DueColumn's in fetch.c */
+		LIST_TEXT(DUE, BY_TIME),
+		{TIMESTAMPTZOID, INT8OID, INT8OID}
+	},
+	[LIST_DUE_OF_SOURCE] = {
+		INBOX_TABLE,
+		/* as LIST_DUE, then the source */
+		LIST_TEXT(DUE_OF_SOURCE, BY_SOURCE),
+		{TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID}
+	},
+	[LIST_DUE_OF_TENANT] = {
+		INBOX_TABLE,
+		/* as LIST_DUE, then the tenant and the source or NULL */
+		LIST_TEXT(DUE_OF_TENANT, BY_TENANT),
+		{TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID, TEXTOID}
+	},
+	[TAKE_DUE] = {
+		INBOX_TABLE,
+		/* time, limit, least token, lease end */
+		TAKE_TEXT(DUE, BY_TIME, "$4"),
+		{TIMESTAMPTZOID, INT8OID, INT8OID, TIMESTAMPTZOID}
+	},
+	[TAKE_DUE_OF_SOURCE] = {
+		INBOX_TABLE,
+		/* time, limit, least token, source, lease end */
+		TAKE_TEXT(DUE_OF_SOURCE, BY_SOURCE, "$5"),
+		{TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID, TIMESTAMPTZOID}
+	},
+	[TAKE_DUE_OF_TENANT] = {
+		INBOX_TABLE,
+		/* time, limit, least token, tenant, source or NULL, lease end */
+		TAKE_TEXT(DUE_OF_TENANT, BY_TENANT, "$6"),
+		{TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
+	},
+	[SELECT_HEAD] = {
+		INBOX_TABLE,
+		/*
+		 * tenant, source, stream, time: the event that is in flight or,
+		 * without one, the first of those that are not finished
+		 */
+		"SELECT event_id, state, attempt, in_flight, due_at" GT "$4 FROM ("
+		"(SELECT event_id, state, attempt, due_at" GT "$4 AS in_flight,"
+		" due_at, sequence, received_at FROM %1$s WHERE "
+		STREAM_IS("$1", "$2", "$3") " AND state" EQ "'processing'"
+		STREAM_ORDER ") UNION ALL "
+		"(SELECT event_id, state, attempt, false, due_at, sequence,"
+		" received_at FROM %1$s WHERE "
+		STREAM_IS("$1", "$2", "$3") " AND state" EQ "'pending'"
+		STREAM_ORDER " LIMIT 1)) AS unfinished"
+		" ORDER BY in_flight DESC, sequence, received_at, event_id LIMIT 1",
+		{TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
+	},
+	[TAKE_EVENT] = {
+		INBOX_TABLE,
+		/* time, least token, lease end, last_error if its lease lapsed */
+		"UPDATE %1$s AS event SET state = 'processing',"
+		" token = GREATEST($5, token" PLUS "1), attempt = attempt" PLUS "1,"
+		" due_at = $6, last_error = CASE WHEN state" EQ "'processing'"
+		" THEN $7 ELSE last_error END WHERE "
+		IN_UNLOCKED(EVENT_IS " AND (state" EQ "'pending' OR"
+					" (state" EQ "'processing' AND due_at" LE "$4)) IS TRUE")
+		" RETURNING " EVENT_COLUMNS(IS_LATE),
+		{EVENT_TYPES, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, TEXTOID}
+	},
+	[BURY_EVENT] = {
+		INBOX_TABLE,
+		/* time, default ttl, last_error */
+		"UPDATE %1$s SET state = 'dead', last_error = $6,"
+		FINISH_AT("$4", "$5") " WHERE "
+		IN_UNLOCKED(EVENT_IS " AND (state" EQ "'processing'"
+					" AND due_at" LE "$4) IS TRUE"),
+		{EVENT_TYPES, TIMESTAMPTZOID, INTERVALOID, TEXTOID}
+	},
+	[QUIET_EVENTS] = {
+		INBOX_TABLE,
+		/* tenant, source, array of event_id */
+		"UPDATE %1$s SET due_at = NULL WHERE "
+		IN_UNLOCKED(EACH_EVENT("$3", "state" NE "'processing'")),
+		{TEXTOID, TEXTOID, TEXTARRAYOID}
+	},
+	[COMPLETE_EVENT] = {
+		INBOX_TABLE,
+		/* default ttl */
+		"UPDATE %1$s SET state = 'processed'," FINISH_AT("$5", "$6")
+		" WHERE " EVENT_IS_HELD,
+		{HELD_EVENT_TYPES, INTERVALOID}
+	},
+	[RETRY_EVENT] = {
+		INBOX_TABLE,
+		/* due_at, last_error */
+		"UPDATE %1$s SET state = 'pending', due_at = $6,"
+		" last_error = $7 WHERE " EVENT_IS_HELD,
+		{HELD_EVENT_TYPES, TIMESTAMPTZOID, TEXTOID}
+	},
+	[FAIL_EVENT] = {
+		INBOX_TABLE,
+		/* default ttl, last_error */
+		"UPDATE %1$s SET state = 'dead', last_error = $7,"
+		FINISH_AT("$5", "$6") " WHERE " EVENT_IS_HELD,
+		{HELD_EVENT_TYPES, INTERVALOID, TEXTOID}
+	},
+	[REQUEUE_EVENT] = {
+		INBOX_TABLE,
+		/* time */
+		"UPDATE %1$s SET " REQUEUE_AT("$4") " WHERE " EVENT_IS
+		" AND (finished_at IS NULL) IS FALSE",
+		{EVENT_TYPES, TIMESTAMPTZOID}
+	},
+	[REQUEUE_DEAD] = {
+		INBOX_TABLE,
+		/* time, limit or NULL, tenant or NULL, source or NULL */
+		"UPDATE %1$s SET " REQUEUE_AT("$1") " WHERE "
+		IN_UNLOCKED("state" EQ "'dead'"
+					" AND ($3 IS NULL OR tenant_id" EQ "$3)"
+					" AND ($4 IS NULL OR source" EQ "$4)"
+					" ORDER BY finished_at LIMIT $2"),
+		{TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID}
+	},
 };
-
-static void
-add_datum(Parameters *parameters, Datum value, bool isnull)
-{
-	Assert(parameters->count < MAX_PARAMETERS);
-	parameters->values[parameters->count] = value;
-	parameters->nulls[parameters->count] = isnull ? 'n' : ' ';
-	parameters->count++;
-}
-
-void
-add_integer(Parameters *parameters, int32 value)
-{
-	add_datum(parameters, Int32GetDatum(value), false);
-}
-
-void
-add_bigint(Parameters *parameters, int64 value)
-{
-	add_datum(parameters, Int64GetDatum(value), false);
-}
-
-void
-add_time(Parameters *parameters, TimestampTz value)
-{
-	add_datum(parameters, TimestampTzGetDatum(value), false);
-}
-
-void
-add_pointer(Parameters *parameters, const void *value)
-{
-	add_datum(parameters, PointerGetDatum(value), value == NULL);
-}
-
-void
-add_null(Parameters *parameters)
-{
-	add_datum(parameters, (Datum) 0, true);
-}
-
-void
-add_key(Parameters *parameters, const KeyId *id)
-{
-	add_pointer(parameters, id->tenant);
-	add_pointer(parameters, id->scope);
-	add_pointer(parameters, id->key);
-}
-
-static SPIPlanPtr plans[NUM_STATEMENTS];
-
-/* the table that the kept plans are for */
-static Oid	planned_table;
-
-/* how many of our statements are running, one inside the other's trigger */
-static int	depth;
-
-/* Forgets a plan.  One that an outer statement may be running isn't freed. */
-static void
-discard_plan(StatementId id)
-{
-	if (plans[id] != NULL && depth == 1)
-		SPI_freeplan(plans[id]);
-	plans[id] = NULL;
-}
-
-/* Turns to another table, once it has shown to be ours. */
-static void
-adopt_table(const Extension *extension)
-{
-	if (planned_table == extension->keys)
-		return;
-
-	check_table_is_ours(extension);
-	for (int id = 0; id < NUM_STATEMENTS; id++)
-		discard_plan(id);
-	planned_table = extension->keys;
-}
-
-static int
-count_types(StatementId id)
-{
-	int			count = 0;
-
-	while (OidIsValid(statements[id].types[count]))
-		count++;
-	return count;
-}
-
-/* Prepares a statement and keeps its plan. */
-static void
-prepare_statement(const Extension *extension, StatementId id)
-{
-	const Statement *statement = &statements[id];
-	char	   *schema = get_namespace_name(extension->schema);
-	char	   *table = get_rel_name(extension->keys);
-	char	   *text;
-	Oid			types[MAX_PARAMETERS + 1];
-	SPIPlanPtr	plan;
-
-	if (schema == NULL || table == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("extension \"idempotency\" was dropped during the call"),
-				 errdetail("Its table is gone."),
-				 errhint("Create the extension again.")));
-	text = psprintf(statement->text, quote_qualified_identifier(schema, table));
-	memcpy(types, statement->types, sizeof(types));
-	plan = SPI_prepare_cursor(text, count_types(id), types,
-							  CURSOR_OPT_GENERIC_PLAN);
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare_cursor returned %s for %s",
-			 SPI_result_code_string(SPI_result), text);
-	SPI_keepplan(plan);
-	plans[id] = plan;
-}
-
-/*
- * Returns the kept plan of a statement, or makes one.
- *
- * A plan that ALTER TABLE or a renamed schema made invalid is prepared anew
- * from its text, which may have to name the schema differently by now.  So is
- * one that has followed the name to another table.
- */
-static SPIPlanPtr
-fetch_plan(const Extension *extension, StatementId id)
-{
-	adopt_table(extension);
-
-	for (int attempt = 1; attempt <= 2; attempt++)
-	{
-		if (plans[id] != NULL && !SPI_plan_is_valid(plans[id]))
-			discard_plan(id);
-		if (plans[id] == NULL)
-			prepare_statement(extension, id);
-		if (is_plan_for_table(plans[id], extension))
-			return plans[id];
-		discard_plan(id);
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("the extension's schema was renamed during the call"),
-			 errdetail("Its table has another name by now."),
-			 errhint("Try again.")));
-	return NULL;				/* keep the compiler quiet */
-}
-
-/*
- * Fetches a plan that uses the index made for the statement.
- *
- * A plan made while the table was small would read all of it, and go on doing
- * so until the next ANALYZE, however fast the table grows; under SERIALIZABLE
- * such a plan conflicts with every other transaction.  So other ways are
- * switched off while the planner may run, which is here.
- */
-static SPIPlanPtr
-fetch_index_plan(const Extension *extension, StatementId id)
-{
-	bool		saved_seqscan = enable_seqscan;
-	bool		saved_bitmapscan = enable_bitmapscan;
-	bool		saved_sort = enable_sort;
-	SPIPlanPtr	plan;
-
-	PG_TRY();
-	{
-		enable_seqscan = enable_bitmapscan = enable_sort = false;
-		plan = fetch_plan(extension, id);
-	}
-	PG_FINALLY();
-	{
-		enable_seqscan = saved_seqscan;
-		enable_bitmapscan = saved_bitmapscan;
-		enable_sort = saved_sort;
-	}
-	PG_END_TRY();
-	return plan;
-}
-
-/*
- * Runs a statement as the owner of the tables, under the given snapshot, or
- * under the active one without writing if there is none.
- */
-static uint64
-execute_statement(const Extension *extension, StatementId id,
-				  Parameters *parameters, Snapshot snapshot)
-{
-	bool		read_only = (snapshot == InvalidSnapshot);
-	Oid			saved_user;
-	int			saved_context;
-	int			result;
-
-	Assert(parameters->count == count_types(id));
-
-	GetUserIdAndSecContext(&saved_user, &saved_context);
-	SetUserIdAndSecContext(extension->owner,
-						   saved_context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_NOFORCE_RLS);
-	depth++;
-	PG_TRY();
-	{
-		SPIPlanPtr	plan = fetch_index_plan(extension, id);
-
-		check_triggers(extension);
-		result = SPI_execute_snapshot(plan, parameters->values,
-									  parameters->nulls, snapshot,
-									  InvalidSnapshot, read_only, true, 0);
-	}
-	PG_FINALLY();
-	{
-		depth--;
-	}
-	PG_END_TRY();
-	SetUserIdAndSecContext(saved_user, saved_context);
-
-	if (result < 0)
-		elog(ERROR, "SPI_execute_snapshot returned %s",
-			 SPI_result_code_string(result));
-	return SPI_processed;
-}
-
-/* Runs a statement in an SPI connection of its own. */
-static uint64
-connect_and_execute(const Extension *extension, StatementId id,
-					Parameters *parameters, Snapshot snapshot,
-					Datum *columns, bool *isnull)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	uint64		processed;
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	processed = execute_statement(extension, id, parameters, snapshot);
-
-	if (columns != NULL && processed > 0)
-	{
-		SPITupleTable *table = SPI_tuptable;
-		MemoryContext connected = MemoryContextSwitchTo(caller);
-
-		heap_deform_tuple(heap_copytuple(table->vals[0]), table->tupdesc,
-						  columns, isnull);
-		MemoryContextSwitchTo(connected);
-	}
-	SPI_finish();
-	return processed;
-}
-
-uint64
-run_statement(const Extension *extension, StatementId id,
-			  Parameters *parameters, Datum *columns, bool *isnull)
-{
-	return connect_and_execute(extension, id, parameters, GetLatestSnapshot(),
-							   columns, isnull);
-}
-
-uint64
-run_stable_statement(const Extension *extension, StatementId id,
-					 Parameters *parameters, Datum *columns, bool *isnull)
-{
-	return connect_and_execute(extension, id, parameters, InvalidSnapshot,
-							   columns, isnull);
-}
-
-uint64
-run_set_statement(const Extension *extension, StatementId id,
-				  Parameters *parameters)
-{
-	return execute_statement(extension, id, parameters, GetLatestSnapshot());
-}

@@ -9,11 +9,11 @@
 #define IDEMPOTENCY_STATEMENTS_H
 
 #include "extension.h"
-#include "key.h"
 
 /* The parameters of each are listed beside its text in statements.c. */
 typedef enum StatementId
 {
+	/* on idempotency_keys */
 	INSERT_KEY,
 	SELECT_KEY,
 	RECLAIM_KEY,
@@ -25,52 +25,42 @@ typedef enum StatementId
 	DELETE_KEY,
 	LIST_ABANDONED,
 	RESUME_ABANDONED,
+
+	/* on webhook_inbox */
+	INSERT_EVENT,
+	INSERT_STREAM_EVENT,
+	INSERT_EVENTS,
+	SELECT_EVENT,
+	SELECT_EVENTS,
+	DELETE_EXPIRED_EVENTS,
+	WAKE_EVENTS,
+	LIST_DUE,
+	LIST_DUE_OF_SOURCE,
+	LIST_DUE_OF_TENANT,
+	TAKE_DUE,
+	TAKE_DUE_OF_SOURCE,
+	TAKE_DUE_OF_TENANT,
+	SELECT_HEAD,
+	TAKE_EVENT,
+	BURY_EVENT,
+	QUIET_EVENTS,
+	COMPLETE_EVENT,
+	RETRY_EVENT,
+	FAIL_EVENT,
+	REQUEUE_EVENT,
+	REQUEUE_DEAD,
 	NUM_STATEMENTS
 } StatementId;
 
-#define MAX_PARAMETERS 10
+#define MAX_PARAMETERS 15
 
-/* The parameters of a statement, in its order. */
-typedef struct Parameters
+typedef struct Statement
 {
-	int			count;
-	Datum		values[MAX_PARAMETERS];
-	char		nulls[MAX_PARAMETERS];	/* as SPI wants them */
-} Parameters;
+	TableId		table_id;
+	const char *text;			/* %1$s is the qualified name of the table */
+	Oid			types[MAX_PARAMETERS + 1];	/* of the parameters, then 0 */
+} Statement;
 
-/* Adds the three that every statement on one key starts with. */
-extern void add_key(Parameters *parameters, const KeyId *id);
-
-/* Adds one by its type; for a pointer, NULL is the SQL null. */
-extern void add_integer(Parameters *parameters, int32 value);
-extern void add_bigint(Parameters *parameters, int64 value);
-extern void add_time(Parameters *parameters, TimestampTz value);
-extern void add_pointer(Parameters *parameters, const void *value);
-extern void add_null(Parameters *parameters);
-
-/*
- * Runs a statement on the latest committed state, as the owner of the tables,
- * and returns how many rows it read or wrote.  If columns is given and there
- * was a row, the first one's columns are put there, in the caller's memory
- * context.
- */
-extern uint64 run_statement(const Extension *extension, StatementId id,
-							Parameters *parameters,
-							Datum *columns, bool *isnull);
-
-/*
- * The same under the snapshot of the calling query, without writing, which a
- * STABLE function owes its caller.
- */
-extern uint64 run_stable_statement(const Extension *extension, StatementId id,
-								   Parameters *parameters,
-								   Datum *columns, bool *isnull);
-
-/*
- * The same for a statement of many rows: the caller has connected to SPI and
- * reads SPI_tuptable.
- */
-extern uint64 run_set_statement(const Extension *extension, StatementId id,
-								Parameters *parameters);
+extern const Statement statements[NUM_STATEMENTS];
 
 #endif							/* IDEMPOTENCY_STATEMENTS_H */

@@ -25,12 +25,12 @@
 void
 check_table_is_ours(const Extension *extension)
 {
-	if (getExtensionOfObject(RelationRelationId, extension->keys) !=
+	if (getExtensionOfObject(RelationRelationId, extension->table) !=
 		get_extension_oid("idempotency", false))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("table \"%s\" does not belong to the extension",
-						get_rel_name(extension->keys)),
+						get_rel_name(extension->table)),
 				 errdetail("The function that was called lies in another schema than the extension."),
 				 errhint("Call the functions that CREATE EXTENSION made.")));
 }
@@ -57,11 +57,11 @@ function_owner(Oid function)
 void
 check_triggers(const Extension *extension)
 {
-	Relation	table = RelationIdGetRelation(extension->keys);
+	Relation	table = RelationIdGetRelation(extension->table);
 	TriggerDesc *triggers;
 
 	if (!RelationIsValid(table))
-		elog(ERROR, "could not open relation with OID %u", extension->keys);
+		elog(ERROR, "could not open relation with OID %u", extension->table);
 
 	triggers = table->trigdesc;
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
@@ -93,8 +93,13 @@ is_plan_for_table(SPIPlanPtr plan, const Extension *extension)
 {
 	CachedPlan *cached = SPI_plan_get_cached_plan(plan);
 	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
+	ListCell   *cell;
 
 	ReleaseCachedPlan(cached, CurrentResourceOwner);
-	return list_length(source->relationOids) == 1 &&
-		linitial_oid(source->relationOids) == extension->keys;
+	foreach(cell, source->relationOids)
+	{
+		if (lfirst_oid(cell) != extension->table)
+			return false;
+	}
+	return true;
 }

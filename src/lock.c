@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  *
- * key_lock.c
- *	  The lock that whoever writes a key's row holds until the transaction
- *	  ends.
+ * lock.c
+ *	  Locks on keys, events and streams, held until the transaction ends.
  *
- * It is a heavyweight lock, so it shows in pg_locks, takes part in deadlock
- * detection, obeys lock_timeout, follows a savepoint's rollback and stays
- * with a prepared transaction.
+ * They are heavyweight locks, so they show in pg_locks, take part in deadlock
+ * detection, obey lock_timeout, follow a savepoint's rollback and stay with a
+ * prepared transaction.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,13 +20,31 @@
 #include "utils/timeout.h"
 
 #include "compat.h"
-#include "key_lock.h"
+#include "lock.h"
 
 /*
- * The last field of the lock's tag (objsubid in pg_locks).  PostgreSQL's own
- * advisory locks have 1 or 2 there, so they can't meet ours.
+ * What is locked: the last field of the lock's tag (objsubid in pg_locks).
+ * PostgreSQL's own advisory locks have 1 or 2 there, so they can't meet ours.
  */
-#define KEY_LOCK_CLASS 0x1DE0
+typedef enum LockClass
+{
+	KEY_LOCK = 0x1DE0,
+	RECORD_LOCK,
+	WORK_LOCK,
+	STREAM_LOCK
+} LockClass;
+
+/*
+ * How many locks a transaction takes where it can do without: a few times
+ * its share of the lock table, as a table of the default size has room for
+ * more than ten such transactions.  The half is left for streams, where doing
+ * without costs most.
+ */
+#define MAX_OPTIONAL_LOCKS (8 * max_locks_per_xact)
+
+/* how many were taken, and in which transaction */
+static int	lock_count;
+static LocalTransactionId lock_transaction;
 
 /* Appends a string and a zero byte, which no text can contain. */
 static char *
@@ -42,75 +59,127 @@ append_text(char *end, const text *string)
 
 /*
  * The hash is seeded with what is particular to this installation, so that
- * nobody can make up a key elsewhere that collides with another tenant's.
+ * nobody can make up a name elsewhere that collides with another tenant's.
  */
-LOCKTAG
-key_lock_tag(const KeyId *id)
+static LOCKTAG
+lock_tag(LockClass class, const text *a, const text *b, const text *c)
 {
-	char	   *buffer = palloc(VARSIZE_ANY_EXHDR(id->tenant) +
-								VARSIZE_ANY_EXHDR(id->scope) +
-								VARSIZE_ANY_EXHDR(id->key) + 3);
+	char	   *buffer = palloc(VARSIZE_ANY_EXHDR(a) + VARSIZE_ANY_EXHDR(b) +
+								VARSIZE_ANY_EXHDR(c) + 3);
 	char	   *end = buffer;
 	uint64		hash;
 	LOCKTAG		tag;
 
-	end = append_text(end, id->tenant);
-	end = append_text(end, id->scope);
-	end = append_text(end, id->key);
+	end = append_text(end, a);
+	end = append_text(end, b);
+	end = append_text(end, c);
 	hash = hash_bytes_extended((unsigned char *) buffer, end - buffer,
 							   GetSystemIdentifier());
 	pfree(buffer);
 
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32),
-						 (uint32) hash, KEY_LOCK_CLASS);
+						 (uint32) hash, class);
 	return tag;
 }
 
+LOCKTAG
+key_lock_tag(const KeyId *id)
+{
+	return lock_tag(KEY_LOCK, id->tenant, id->scope, id->key);
+}
+
+LOCKTAG
+record_lock_tag(const EventId *id)
+{
+	return lock_tag(RECORD_LOCK, id->tenant, id->source, id->event_id);
+}
+
+LOCKTAG
+work_lock_tag(const EventId *id)
+{
+	return lock_tag(WORK_LOCK, id->tenant, id->source, id->event_id);
+}
+
+LOCKTAG
+stream_lock_tag(const StreamId *id)
+{
+	return lock_tag(STREAM_LOCK, id->tenant, id->source, id->stream);
+}
+
+/* Returns how many locks this transaction has taken. */
+static int
+count_locks(void)
+{
+	if (lock_transaction != MyProc->MY_LXID)
+	{
+		lock_transaction = MyProc->MY_LXID;
+		lock_count = 0;
+	}
+	return lock_count;
+}
+
+bool
+may_lock_more(void)
+{
+	return count_locks() < MAX_OPTIONAL_LOCKS / 2;
+}
+
 /*
- * Takes the lock for the current (sub)transaction, since its end is what
- * makes the row another's to write.
+ * Takes a lock for the current (sub)transaction, since its end is what makes
+ * the row another's to write.
  *
  * A statement's locks are otherwise its portal's: a cursor that was declared
  * before a savepoint, or fails after one, has an end of its own.
  */
 static bool
-acquire_key_lock(const LOCKTAG *tag, bool dont_wait)
+acquire_lock(const LOCKTAG *tag, LOCKMODE mode, bool dont_wait)
 {
 	ResourceOwner saved_owner = CurrentResourceOwner;
 	LockAcquireResult result;
 
 	CurrentResourceOwner = CurTransactionResourceOwner;
-	result = LockAcquire(tag, ExclusiveLock, false, dont_wait);
+	result = LockAcquire(tag, mode, false, dont_wait);
 	CurrentResourceOwner = saved_owner;
+	if (result == LOCKACQUIRE_OK)
+		lock_count = count_locks() + 1;
 	return result != LOCKACQUIRE_NOT_AVAIL;
 }
 
 bool
-try_key_lock(const LOCKTAG *tag)
+try_lock(const LOCKTAG *tag, LOCKMODE mode)
 {
-	return acquire_key_lock(tag, true);
-}
-
-void
-take_key_lock(const LOCKTAG *tag)
-{
-	(void) acquire_key_lock(tag, false);
+	return acquire_lock(tag, mode, true);
 }
 
 bool
-holds_key_lock(const LOCKTAG *tag)
+try_optional_lock(const LOCKTAG *tag, LOCKMODE mode)
+{
+	return (count_locks() < MAX_OPTIONAL_LOCKS ||
+			LockHeldByMe(tag, mode, false)) && try_lock(tag, mode);
+}
+
+void
+take_lock(const LOCKTAG *tag, LOCKMODE mode)
+{
+	(void) acquire_lock(tag, mode, false);
+}
+
+bool
+holds_lock(const LOCKTAG *tag)
 {
 	return LockHeldByMe(tag, ExclusiveLock, false);
 }
 
 void
-drop_key_lock(const LOCKTAG *tag)
+drop_lock(const LOCKTAG *tag, LOCKMODE mode)
 {
 	ResourceOwner saved_owner = CurrentResourceOwner;
 
 	CurrentResourceOwner = CurTransactionResourceOwner;
-	(void) LockRelease(tag, ExclusiveLock, false);
+	(void) LockRelease(tag, mode, false);
 	CurrentResourceOwner = saved_owner;
+	if (!LockHeldByMe(tag, mode, false))
+		lock_count--;
 }
 
 /*
@@ -138,7 +207,7 @@ report_lost_timeout(void)
  * subtransaction.
  */
 bool
-wait_for_key_lock(const LOCKTAG *tag, int milliseconds)
+wait_for_lock(const LOCKTAG *tag, int milliseconds)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -148,7 +217,7 @@ wait_for_key_lock(const LOCKTAG *tag, int milliseconds)
 	Assert(milliseconds > 0);	/* 0 would be for ever */
 	if (saved_timeout > 0 && saved_timeout <= milliseconds)
 	{
-		take_key_lock(tag);
+		take_lock(tag, ExclusiveLock);
 		return true;
 	}
 
@@ -156,7 +225,7 @@ wait_for_key_lock(const LOCKTAG *tag, int milliseconds)
 	PG_TRY();
 	{
 		LockTimeout = milliseconds;
-		take_key_lock(tag);
+		take_lock(tag, ExclusiveLock);
 		CHECK_FOR_INTERRUPTS();
 		LockTimeout = saved_timeout;
 		ReleaseCurrentSubTransaction();
@@ -181,5 +250,5 @@ wait_for_key_lock(const LOCKTAG *tag, int milliseconds)
 
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	return holds_key_lock(tag);
+	return holds_lock(tag);
 }

@@ -1,0 +1,172 @@
+/*-------------------------------------------------------------------------
+ *
+ * finish.c
+ *	  What a worker says of an event it was handed: done, or failed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/pg_prng.h"
+#include "utils/builtins.h"
+
+#include "arguments.h"
+#include "compat.h"
+#include "finish.h"
+#include "lock.h"
+#include "plans.h"
+#include "settings.h"
+
+/*
+ * Takes the event's lock, waiting for it, and then looks at the clock.  Who
+ * holds it may be about to hand out the event again.
+ */
+static TimestampTz
+lock_event(const EventId *id)
+{
+	LOCKTAG		tag = work_lock_tag(id);
+
+	if (may_lock_more())
+		take_lock(&tag, ExclusiveLock);
+	return read_clock().now;
+}
+
+/* Adds the parameters that a holder's statements start with. */
+static void
+add_holder_of_event(Parameters *parameters, const EventId *id, int64 token,
+					TimestampTz now)
+{
+	add_event(parameters, id);
+	add_bigint(parameters, token);
+	add_time(parameters, now);
+}
+
+/* Tells whether the token was given out and still is the event's latest. */
+static bool
+is_latest_token(const EventRow *row, int64 token)
+{
+	return row->token == token && row->attempt > 0;
+}
+
+void
+complete_event(const Extension *extension, const EventId *id, int64 token)
+{
+	TimestampTz now = lock_event(id);
+	Parameters	parameters = {0};
+	EventRow	row;
+
+	add_holder_of_event(&parameters, id, token, now);
+	add_interval(&parameters, webhook_ttl);
+	if (run_statement(extension, COMPLETE_EVENT, &parameters, NULL, NULL) > 0)
+		return;
+
+	if (!read_event(extension, id, now, NULL, &row))
+		report_refused_event(NULL, token);
+	if (!is_latest_token(&row, token) || !is_state(row.state, STATE_PROCESSED))
+		report_refused_event(&row, token);
+}
+
+/*
+ * How long to wait after a failed attempt: exponentially longer each time,
+ * less a random part of up to a half, so that what failed together is not
+ * retried together.
+ */
+static int64
+backoff(int attempt)
+{
+	int64		delay = Min(webhook_backoff_base, webhook_backoff_max);
+
+	while (--attempt > 0 && delay < webhook_backoff_max)
+		delay = delay > webhook_backoff_max / 2 ? webhook_backoff_max :
+			Max(2 * delay, 1);
+	return delay - (int64) (delay / 2 * pg_prng_double(&pg_global_prng_state));
+}
+
+/* Has a held event handed out again later. */
+static bool
+retry_event(const Extension *extension, const EventId *id, int64 token,
+			TimestampTz now, int64 delay, text *error)
+{
+	Parameters	parameters = {0};
+
+	add_holder_of_event(&parameters, id, token, now);
+	add_time(&parameters, time_after(now, delay, "retry_in"));
+	add_pointer(&parameters, error);
+	return run_statement(extension, RETRY_EVENT, &parameters, NULL, NULL) > 0;
+}
+
+/* Has a held event never handed out again. */
+static bool
+end_event(const Extension *extension, const EventId *id, int64 token,
+		  TimestampTz now, text *error)
+{
+	Parameters	parameters = {0};
+
+	add_holder_of_event(&parameters, id, token, now);
+	add_interval(&parameters, webhook_ttl);
+	add_pointer(&parameters, error);
+	return run_statement(extension, FAIL_EVENT, &parameters, NULL, NULL) > 0;
+}
+
+const char *
+fail_event(const Extension *extension, const EventId *id, int64 token,
+		   text *error, const int64 *retry_in)
+{
+	TimestampTz now = lock_event(id);
+
+	for (;;)
+	{
+		EventRow	row;
+
+		if (!read_event(extension, id, now, NULL, &row))
+			report_refused_event(NULL, token);
+		if (!is_latest_token(&row, token) ||
+			is_state(row.state, STATE_PROCESSED))
+			report_refused_event(&row, token);
+		if (is_state(row.state, STATE_PENDING))
+			return STATE_PENDING;
+		if (is_state(row.state, STATE_DEAD))
+			return STATE_DEAD;
+
+		if (row.attempt >= webhook_max_attempts)
+		{
+			if (end_event(extension, id, token, now, error))
+				return STATE_DEAD;
+		}
+		else if (retry_event(extension, id, token, now,
+							 retry_in != NULL ? *retry_in :
+							 backoff(row.attempt), error))
+			return STATE_PENDING;
+	}
+}
+
+PG_FUNCTION_INFO_V1(webhook_inbox_complete);
+PG_FUNCTION_INFO_V1(webhook_inbox_fail);
+
+Datum
+webhook_inbox_complete(PG_FUNCTION_ARGS)
+{
+	EventId		id = event_arguments(fcinfo);
+	int64		token = bigint_argument(fcinfo, 3, "token");
+	Extension	extension;
+
+	check_may_write();
+	extension = find_extension(fcinfo, INBOX_TABLE);
+	complete_event(&extension, &id, token);
+	PG_RETURN_VOID();
+}
+
+Datum
+webhook_inbox_fail(PG_FUNCTION_ARGS)
+{
+	EventId		id = event_arguments(fcinfo);
+	int64		token = bigint_argument(fcinfo, 3, "token");
+	text	   *error = text_or_null_argument(fcinfo, 4);
+	int64		retry_in = duration_argument(fcinfo, 5, "retry_in", 0);
+	Extension	extension;
+
+	check_may_write();
+	extension = find_extension(fcinfo, INBOX_TABLE);
+	PG_RETURN_TEXT_P(cstring_to_text(fail_event(&extension, &id, token, error,
+												PG_ARGISNULL(5) ? NULL : &retry_in)));
+}

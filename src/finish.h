@@ -1,0 +1,28 @@
+/*-------------------------------------------------------------------------
+ *
+ * finish.h
+ *	  What a worker says of an event it was handed: done, or failed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IDEMPOTENCY_FINISH_H
+#define IDEMPOTENCY_FINISH_H
+
+#include "inbox.h"
+
+/*
+ * Each is an ERROR if the token is not the event's (IK004) or there is no
+ * such event (IK005).  Saying the same again changes nothing.
+ */
+extern void complete_event(const Extension *extension, const EventId *id,
+						   int64 token);
+
+/*
+ * Returns the event's new state.  The error may be NULL, and so may retry_in,
+ * the delay in microseconds.
+ */
+extern const char *fail_event(const Extension *extension, const EventId *id,
+							  int64 token, text *error,
+							  const int64 *retry_in);
+
+#endif							/* IDEMPOTENCY_FINISH_H */

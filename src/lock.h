@@ -1,0 +1,56 @@
+/*-------------------------------------------------------------------------
+ *
+ * lock.h
+ *	  Locks on keys, events and streams, held until the transaction ends.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IDEMPOTENCY_LOCK_H
+#define IDEMPOTENCY_LOCK_H
+
+#include "storage/lock.h"
+
+#include "inbox.h"
+#include "key.h"
+
+/* The lock of whoever writes a key's row. */
+extern LOCKTAG key_lock_tag(const KeyId *id);
+
+/*
+ * The lock of whoever records an event, and another of whoever moves it on
+ * once it has been handed out: a receiver must not wait for a worker.
+ */
+extern LOCKTAG record_lock_tag(const EventId *id);
+extern LOCKTAG work_lock_tag(const EventId *id);
+
+/* The lock on a stream; its modes are explained in stream.h. */
+extern LOCKTAG stream_lock_tag(const StreamId *id);
+
+/* Takes a lock if nobody holds a conflicting one. */
+extern bool try_lock(const LOCKTAG *tag, LOCKMODE mode);
+
+/* Takes a lock, waiting for its holder. */
+extern void take_lock(const LOCKTAG *tag, LOCKMODE mode);
+
+/*
+ * Takes an exclusive lock, waiting for its holder for so many milliseconds at
+ * most.
+ */
+extern bool wait_for_lock(const LOCKTAG *tag, int milliseconds);
+
+/* Tells whether this transaction holds the exclusive lock. */
+extern bool holds_lock(const LOCKTAG *tag);
+
+/* Gives back a lock that is not ours to keep. */
+extern void drop_lock(const LOCKTAG *tag, LOCKMODE mode);
+
+/*
+ * The server's lock table is shared by all and has a fixed size.  So a
+ * transaction that has taken many locks does without those it can do without.
+ * The first tells whether it may take another; the second tries to, or has
+ * the lock already.
+ */
+extern bool may_lock_more(void);
+extern bool try_optional_lock(const LOCKTAG *tag, LOCKMODE mode);
+
+#endif							/* IDEMPOTENCY_LOCK_H */

@@ -1,0 +1,290 @@
+/*-------------------------------------------------------------------------
+ *
+ * process.c
+ *	  A worker in SQL: fetches events and runs a handler on each.
+ *
+ * An event is fetched in a transaction of its own, so that the attempt is
+ * counted should the handler take the server down with it.  The handler and
+ * the completion share another, so that the handler's effects happen once.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "tcop/pquery.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "arguments.h"
+#include "compat.h"
+#include "errors.h"
+#include "fetch.h"
+#include "finish.h"
+#include "handler.h"
+#include "settings.h"
+
+#define EVENT_TYPE "webhook_event"
+
+#define HANDLER_SIGNATURE "(event " EVENT_TYPE ")"
+
+/* A call. */
+typedef struct Worker
+{
+	FunctionCallInfo fcinfo;
+	Oid			handler;
+	EventFilter filter;
+} Worker;
+
+/* An event that was fetched, as the handler gets it. */
+typedef struct Job
+{
+	EventId		id;
+	int64		token;
+	Datum		event;
+} Job;
+
+/* Refuses to run where it can't commit. */
+static void
+check_may_commit(FunctionCallInfo fcinfo)
+{
+	if (fcinfo->context != NULL && IsA(fcinfo->context, CallContext) &&
+		!castNode(CallContext, fcinfo->context)->atomic)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+			 errmsg("webhook_inbox_process can't be called inside a transaction block"),
+			 errdetail("It commits after each event."),
+			 errhint("Call it on its own, or use webhook_inbox_fetch and webhook_inbox_complete.")));
+}
+
+/* Returns the event type that lies beside the extension's functions. */
+static Oid
+event_type(const Extension *extension)
+{
+	return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+						   CStringGetDatum(EVENT_TYPE),
+						   ObjectIdGetDatum(extension->schema));
+}
+
+/* Finds the extension, which may have changed since the last commit. */
+static Extension
+find_extension_and_check(const Worker *worker)
+{
+	Extension	extension = find_extension(worker->fcinfo, INBOX_TABLE);
+
+	check_handler(worker->handler, event_type(&extension), HANDLER_SIGNATURE);
+	return extension;
+}
+
+/* Returns a text of an event. */
+static text *
+event_text(HeapTuple tuple, TupleDesc type, FetchedColumn column)
+{
+	bool		isnull;
+
+	return DatumGetTextPP(heap_getattr(tuple, column, type, &isnull));
+}
+
+/* Fetches an event; false if none is due. */
+static bool
+fetch_job(const Worker *worker, Job *job)
+{
+	Extension	extension = find_extension_and_check(worker);
+	List	   *events = fetch_events(&extension, &worker->filter, 1,
+									  webhook_lease);
+	HeapTuple	tuple;
+	TupleDesc	type;
+	bool		isnull;
+
+	if (events == NIL)
+		return false;
+	tuple = ((FetchedEvent *) linitial(events))->tuple;
+	type = lookup_rowtype_tupdesc_copy(event_type(&extension), -1);
+	job->id.tenant = event_text(tuple, type, FETCHED_TENANT_ID);
+	job->id.source = event_text(tuple, type, FETCHED_SOURCE);
+	job->id.event_id = event_text(tuple, type, FETCHED_EVENT_ID);
+	job->token = DatumGetInt64(heap_getattr(tuple, FETCHED_TOKEN, type,
+											&isnull));
+	job->event = heap_copy_tuple_as_datum(tuple, type);
+	return true;
+}
+
+static void
+handle_and_complete(const Worker *worker, const Job *job)
+{
+	Extension	extension;
+	Datum		result;
+
+	(void) call_handler(worker->handler, job->event, false, &result);
+	extension = find_extension(worker->fcinfo, INBOX_TABLE);
+	complete_event(&extension, &job->id, job->token);
+}
+
+static void
+fail_job(const Worker *worker, const Job *job, const char *error)
+{
+	Extension	extension = find_extension(worker->fcinfo, INBOX_TABLE);
+
+	(void) fail_event(&extension, &job->id, job->token,
+					  cstring_to_text(error), NULL);
+}
+
+/*
+ * Runs one of the two above in a subtransaction and returns its error, or
+ * NULL.  A cancelled query is the session's own affair: the event is left to
+ * its lease then.
+ */
+static ErrorData *
+attempt(const Worker *worker, const Job *job, const char *error)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile caught = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		if (error == NULL)
+			handle_and_complete(worker, job);
+		else
+			fail_job(worker, job, error);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		caught = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (caught != NULL && caught->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(caught);
+	return caught;
+}
+
+/* Says in the log that an attempt has failed, and why. */
+static void
+report_failure(const ErrorData *error)
+{
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("webhook event failed: %s", error->message)));
+}
+
+/*
+ * Commits, and begins a transaction that has a snapshot for the handler.
+ * Returns the error, or NULL: a deferred constraint may speak up only now.
+ */
+static ErrorData *
+commit(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData  *volatile caught = NULL;
+
+	PG_TRY();
+	{
+		SPI_commit();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		caught = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	EnsurePortalSnapshotExists();
+	return caught;
+}
+
+static void
+commit_or_raise(void)
+{
+	ErrorData  *error = commit();
+
+	if (error != NULL)
+		ReThrowError(error);
+}
+
+/*
+ * Handles an event.  If that fails it is failed, unless it is somebody
+ * else's by now.
+ */
+static void
+process_job(const Worker *worker, const Job *job)
+{
+	ErrorData  *error = attempt(worker, job, NULL);
+
+	if (error == NULL)
+		error = commit();
+	if (error == NULL)
+		return;
+
+	report_failure(error);
+	error = attempt(worker, job, error->message);
+	if (error != NULL && error->sqlerrcode != ERRCODE_TOKEN_OUTDATED &&
+		error->sqlerrcode != ERRCODE_KEY_NOT_FOUND)
+		ReThrowError(error);
+	commit_or_raise();
+}
+
+/* Fetches and processes one event; false if none is due. */
+static bool
+process_next(const Worker *worker)
+{
+	Job			job;
+
+	CHECK_FOR_INTERRUPTS();
+	EnsurePortalSnapshotExists();
+	if (!fetch_job(worker, &job))
+		return false;
+	commit_or_raise();
+	process_job(worker, &job);
+	return true;
+}
+
+PG_FUNCTION_INFO_V1(webhook_inbox_process);
+
+Datum
+webhook_inbox_process(PG_FUNCTION_ARGS)
+{
+	Worker		worker = {.fcinfo = fcinfo};
+	int			max_events = count_argument(fcinfo, 3, "max_events");
+	MemoryContext outer = CurrentMemoryContext;
+	MemoryContext per_event;
+
+	worker.filter.source = name_or_null_argument(fcinfo, 1, "source");
+	worker.filter.tenant = tenant_filter_argument(fcinfo, 2);
+	worker.handler = handler_argument(fcinfo, 0, HANDLER_SIGNATURE);
+	check_may_write();
+	check_may_commit(fcinfo);
+
+	per_event = AllocSetContextCreate(outer, "webhook event",
+									  ALLOCSET_DEFAULT_SIZES);
+	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	for (int i = 0; i < max_events; i++)
+	{
+		MemoryContextReset(per_event);
+		MemoryContextSwitchTo(per_event);
+		if (!process_next(&worker))
+			break;
+	}
+	SPI_finish();
+	MemoryContextSwitchTo(outer);
+	MemoryContextDelete(per_event);
+	return (Datum) 0;
+}
