@@ -29,7 +29,8 @@ PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers 
 REGRESS = claim complete lease expiry mismatch release token execute lookup \
 	abandoned forget request_hash request_hash_properties derive_key errors \
 	settings tenant privileges trust savepoints two_phase search_path lifecycle \
-	extremes encoding
+	extremes encoding \
+	record batch fetch stream finish requeue process
 REGRESS_OPTS = --inputdir=test --load-extension=$(EXTENSION)
 
 ISOLATION = holder wait takeover sweep deadlock independent workers rename

@@ -62,7 +62,7 @@ is_state(const text *state, const char *name)
 static const char *
 refusal_detail(const EventRow *row, int64 token)
 {
-	if (row->token != token)
+	if (row->token != token || row->attempt == 0)
 		return "The event was handed out again or requeued, or the token never was this event's.";
 	if (is_state(row->state, STATE_PROCESSED))
 		return "The event has been completed.";
