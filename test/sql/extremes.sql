@@ -42,4 +42,21 @@ FROM idempotency_keys WHERE key = 'nulls';
 SELECT outcome, response_status, response_headers, response_body, response_bytes
 FROM idempotency_claim('acme', 'nulls');
 
-TRUNCATE idempotency_keys;
+-- The inbox: names of 255 bytes, the ends of bigint, nothing but nulls, a large payload.
+SELECT outcome FROM webhook_inbox_record(repeat('t', 255), repeat('é', 127), repeat('𝕜', 63), stream => repeat('s', 255), sequence => 9223372036854775807);
+SELECT outcome FROM webhook_inbox_record(repeat('t', 255), repeat('é', 127), 'first', stream => repeat('s', 255), sequence => -9223372036854775808);
+SELECT event_id, sequence, token AS t FROM webhook_inbox_fetch() \gset
+SELECT :'event_id', :sequence, webhook_inbox_complete(repeat('t', 255), repeat('é', 127), 'first', :t);
+SELECT length(event_id), sequence FROM webhook_inbox_fetch(2147483647);
+SELECT outcome FROM webhook_inbox_record('acme', 's', 'nulls', NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+SELECT event_id, attempt, token AS t FROM webhook_inbox_fetch(1, NULL, NULL, NULL) \gset
+SELECT webhook_inbox_fail('acme', 's', :'event_id', :t, NULL, NULL);
+SELECT webhook_inbox_requeue_dead(NULL, NULL, NULL);
+SELECT outcome FROM webhook_inbox_record('acme', 's', 'large', (SELECT jsonb_agg(md5(i::text)) FROM generate_series(1, 100000) AS i));
+SELECT outcome, payload_changed FROM webhook_inbox_record('acme', 's', 'large', (SELECT jsonb_agg(md5(i::text)) FROM generate_series(1, 100000) AS i));
+SELECT jsonb_array_length(payload) FROM webhook_inbox_fetch(1, 's', 'acme', '1000 years');
+SELECT outcome FROM webhook_inbox_record('acme', 's', 'long', ttl => '1000 years', processed => true);
+SELECT outcome FROM webhook_inbox_record($$Robert'); DROP TABLE x;--$$, $$%s%n"\$$, $$%1$s$$, stream => $$%1$s$$);
+SELECT source, event_id, stream FROM webhook_inbox_fetch(5);
+
+TRUNCATE idempotency_keys, webhook_inbox;

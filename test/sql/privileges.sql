@@ -19,21 +19,31 @@ AND (d.classid <> 'pg_type'::regclass OR EXISTS (
 	SELECT FROM pg_type AS t JOIN pg_class AS c ON c.oid = t.typrelid
 	WHERE t.oid = d.objid AND c.relkind = 'c'));
 SELECT attname AS uncommented FROM pg_attribute
-WHERE attrelid = 'idempotency_keys'::regclass AND attnum > 0
+WHERE attrelid IN ('idempotency_keys'::regclass, 'webhook_inbox'::regclass) AND attnum > 0
 AND col_description(attrelid, attnum) IS NULL;
 SELECT indexrelid::regclass AS uncommented FROM pg_index
-WHERE indrelid = 'idempotency_keys'::regclass AND obj_description(indexrelid, 'pg_class') IS NULL;
+WHERE indrelid IN ('idempotency_keys'::regclass, 'webhook_inbox'::regclass) AND obj_description(indexrelid, 'pg_class') IS NULL;
 
 -- With EXECUTE and no right on the table, everything works.
 CREATE FUNCTION echo(request jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
+CREATE FUNCTION ignore(event webhook_event) RETURNS void LANGUAGE sql AS '';
 CREATE ROLE regress_app;
 \set VERBOSITY sqlstate
 SET ROLE regress_app;
 SELECT idempotency_claim('t', 'k');
 SELECT idempotency_lookup('t', 'k');
 SELECT count(*) FROM idempotency_keys;
+SELECT webhook_inbox_record('t', 's', 'e');
+SELECT webhook_inbox_record_batch('t', 's', '[]');
+SELECT webhook_inbox_fetch();
+SELECT webhook_inbox_complete('t', 's', 'e', 1);
+SELECT webhook_inbox_fail('t', 's', 'e', 1, 'x');
+SELECT webhook_inbox_requeue('t', 's', 'e');
+SELECT webhook_inbox_requeue_dead();
+CALL webhook_inbox_process('ignore(webhook_event)');
+SELECT count(*) FROM webhook_inbox;
 RESET ROLE;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO regress_app;
+GRANT EXECUTE ON ALL ROUTINES IN SCHEMA public TO regress_app;
 SET ROLE regress_app;
 SELECT token AS t FROM idempotency_claim('t', 'k', '{"a": 1}') \gset
 SELECT idempotency_checkpoint('t', 'k', :t, 'p') IS NOT NULL;
@@ -44,9 +54,22 @@ SELECT state FROM idempotency_lookup('t', 'k');
 SELECT outcome FROM idempotency_execute('t', 'e', '{"a": 1}', 'echo(jsonb)');
 SELECT count(*) FROM idempotency_claim_abandoned();
 SELECT idempotency_forget('t', 'k');
--- ... and the table is still out of reach
+SELECT outcome FROM webhook_inbox_record('t', 's', 'e', stream => 'x');
+SELECT outcome FROM webhook_inbox_record('t', 's', 'e');
+SELECT event_id, outcome FROM webhook_inbox_record_batch('t', 's', '[{"event_id": "e"}, {"event_id": "f", "stream": "x"}, {"event_id": "g"}]');
+SELECT event_id, token AS t FROM webhook_inbox_fetch(1, 's', 't') \gset
+SELECT :'event_id', webhook_inbox_fail('t', 's', 'e', :t, 'x', '0');
+SELECT token AS t FROM webhook_inbox_fetch(1) \gset
+SELECT webhook_inbox_complete('t', 's', 'g', :t);
+SELECT webhook_inbox_requeue('t', 's', 'g');
+SELECT webhook_inbox_requeue_dead();
+CALL webhook_inbox_process('ignore(webhook_event)');
+SELECT outcome, state FROM webhook_inbox_record('t', 's', 'f');
+-- ... and the tables are still out of reach
 SELECT count(*) FROM idempotency_keys;
 DELETE FROM idempotency_keys;
+SELECT count(*) FROM webhook_inbox;
+UPDATE webhook_inbox SET state = 'dead';
 RESET ROLE;
 \set VERBOSITY default
 
@@ -62,7 +85,7 @@ ALTER TABLE idempotency_keys NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECU
 ALTER TABLE idempotency_keys OWNER TO CURRENT_USER;
 DROP ROLE regress_owner;
 
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM regress_app;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA public FROM regress_app;
 DROP ROLE regress_app;
-DROP FUNCTION echo;
-TRUNCATE idempotency_keys;
+DROP FUNCTION echo, ignore;
+TRUNCATE idempotency_keys, webhook_inbox;

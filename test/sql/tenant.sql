@@ -1,7 +1,8 @@
 -- A role that is pinned to one tenant.
 CREATE FUNCTION echo(request jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
+CREATE FUNCTION raises(event webhook_event) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'for %', event.tenant_id; END $$;
 CREATE ROLE regress_acme;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO regress_acme;
+GRANT EXECUTE ON ALL ROUTINES IN SCHEMA public TO regress_acme;
 SET idempotency.tenant = 'acme';
 SET ROLE regress_acme;
 SELECT outcome, token AS t FROM idempotency_claim('acme', 'k', '{"a": 1}', keep_request => true, lease => '0') \gset
@@ -20,6 +21,14 @@ SELECT idempotency_lookup('globex', 'k');
 SELECT idempotency_execute('globex', 'k', '{}', 'echo(jsonb)');
 SELECT idempotency_claim_abandoned(tenant_id => 'globex');
 SELECT idempotency_forget('globex', 'k');
+SELECT webhook_inbox_record('globex', 's', 'e');
+SELECT webhook_inbox_record_batch('globex', 's', '[]');
+SELECT webhook_inbox_fetch(tenant_id => 'globex');
+SELECT webhook_inbox_complete('globex', 's', 'e', 1);
+SELECT webhook_inbox_fail('globex', 's', 'e', 1, 'x');
+SELECT webhook_inbox_requeue('globex', 's', 'e');
+SELECT webhook_inbox_requeue_dead('globex');
+CALL webhook_inbox_process('raises(webhook_event)', tenant_id => 'globex');
 -- It can neither change nor clear the pin.
 SET idempotency.tenant = 'globex';
 SET LOCAL idempotency.tenant = '';
@@ -38,6 +47,22 @@ SELECT tenant_id, key FROM idempotency_claim_abandoned();
 RESET ROLE;
 RESET idempotency.tenant;
 SELECT tenant_id, key FROM idempotency_claim_abandoned();
+
+SELECT outcome FROM webhook_inbox_record('acme', 's', 'e');
+SELECT count(*) FROM webhook_inbox_record_batch('globex', 's', '[{"event_id": "1"}, {"event_id": "2"}, {"event_id": "3"}]');
+SET idempotency.webhook_max_attempts = 1;
+SELECT webhook_inbox_fail(tenant_id, source, event_id, token, 'x') FROM webhook_inbox_fetch(2, tenant_id => 'globex');
+SET idempotency.tenant = 'acme';
+SET ROLE regress_acme;
+SELECT webhook_inbox_requeue_dead();
+CALL webhook_inbox_process('raises(webhook_event)');
+SELECT webhook_inbox_requeue_dead(source => 's');
+SELECT tenant_id FROM webhook_inbox_fetch(10);
+SELECT tenant_id FROM webhook_inbox_fetch(10, 's');
+RESET ROLE;
+RESET idempotency.tenant;
+RESET idempotency.webhook_max_attempts;
+SELECT tenant_id, event_id, state FROM webhook_inbox ORDER BY 1, 2;
 
 -- A role that ALTER ROLE pins.
 \set admin :USER
@@ -62,10 +87,13 @@ CREATE FUNCTION peek() RETURNS TABLE (state text) LANGUAGE sql SECURITY DEFINER 
 	SELECT state FROM public.idempotency_lookup('globex', 'secret') $$;
 CREATE FUNCTION abandoned() RETURNS TABLE (tenant text) LANGUAGE sql SECURITY DEFINER AS $$
 	SELECT tenant_id FROM public.idempotency_claim_abandoned() $$;
+CREATE FUNCTION steal() RETURNS TABLE (tenant text, event text) LANGUAGE sql SECURITY DEFINER AS $$
+	SELECT tenant_id, event_id FROM public.webhook_inbox_fetch(10) $$;
 CREATE MATERIALIZED VIEW peeked AS SELECT state FROM idempotency_lookup('globex', 'secret') WITH NO DATA;
 \c - :admin
 SELECT * FROM peek();
 SELECT * FROM abandoned();
+SELECT * FROM steal();
 REFRESH MATERIALIZED VIEW peeked;
 SELECT state FROM idempotency_lookup('globex', 'secret');
 SET idempotency.tenant = 'globex';
@@ -73,10 +101,10 @@ SELECT * FROM peek();
 RESET idempotency.tenant;
 \set VERBOSITY default
 DROP MATERIALIZED VIEW peeked;
-DROP FUNCTION peek, abandoned;
+DROP FUNCTION peek, abandoned, steal;
 REVOKE CREATE ON SCHEMA public FROM regress_acme;
 
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM regress_acme;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA public FROM regress_acme;
 DROP ROLE regress_acme;
-DROP FUNCTION echo;
-TRUNCATE idempotency_keys;
+DROP FUNCTION echo, raises;
+TRUNCATE idempotency_keys, webhook_inbox;

@@ -18,6 +18,15 @@ RESET ROLE;
 SELECT outcome FROM idempotency_claim('acme', 'k');
 DROP TRIGGER gain ON idempotency_keys;
 REVOKE ALL ON idempotency_keys FROM regress_mallory;
+GRANT TRIGGER ON webhook_inbox TO regress_mallory;
+SET ROLE regress_mallory;
+CREATE TRIGGER gain BEFORE INSERT OR UPDATE ON public.webhook_inbox FOR EACH ROW EXECUTE FUNCTION mallory.gain();
+SELECT outcome FROM webhook_inbox_record('acme', 's', 'e');
+SELECT count(*) FROM webhook_inbox_fetch();
+RESET ROLE;
+SELECT outcome FROM webhook_inbox_record('acme', 's', 'e');
+DROP TRIGGER gain ON webhook_inbox;
+REVOKE ALL ON webhook_inbox FROM regress_mallory;
 -- The owner's own triggers are the owner's business.
 CREATE TRIGGER gain BEFORE INSERT ON idempotency_keys FOR EACH ROW EXECUTE FUNCTION gain();
 SELECT outcome FROM idempotency_claim('acme', 'k');
