@@ -50,10 +50,10 @@ typedef enum Member
 	NUM_COLUMNS
 } Member;
 
-/* How an event of a stream that is being recorded gets its turn. */
+/* How an event that is being recorded gets its turn. */
 typedef enum BatchTurn
 {
-	TURN_OWN = 'o',				/* it gets one, whatever else is there */
+	TURN_OWN = 0,				/* it gets one, whatever else is there: NULL */
 	TURN_LOOK = 'l',			/* it gets one if none is unfinished before it */
 	TURN_WAIT = 'w'				/* it counts on another's */
 } BatchTurn;
@@ -218,11 +218,6 @@ check_element(const Batch *batch, int element)
 		(void) time_after(batch->now,
 						  DatumGetIntervalP(batch->values[MEMBER_TTL][element])->time,
 						  member_name(element, "ttl"));
-	if (batch->isnull[MEMBER_PROCESSED][element])
-	{
-		batch->values[MEMBER_PROCESSED][element] = BoolGetDatum(false);
-		batch->isnull[MEMBER_PROCESSED][element] = false;
-	}
 }
 
 /* Reads one element.  A member that is null is as good as none. */
@@ -263,7 +258,7 @@ allocate_columns(Batch *batch)
 	{
 		batch->values[column] = palloc0(batch->count * sizeof(Datum));
 		batch->isnull[column] = palloc(batch->count * sizeof(bool));
-		memset(batch->isnull[column], column < NUM_MEMBERS,
+		memset(batch->isnull[column], column != COLUMN_RECEIVED_AT,
 			   batch->count * sizeof(bool));
 	}
 	batch->is_recorded = palloc0(batch->count * sizeof(bool));
@@ -298,7 +293,6 @@ read_batch(Batch *batch, Jsonb *events)
 		read_element(batch, element, &item);
 		batch->values[COLUMN_RECEIVED_AT][element] =
 			TimestampTzGetDatum(batch->now + element);
-		batch->values[COLUMN_TURN][element] = CharGetDatum(TURN_OWN);
 		element++;
 	}
 }
@@ -368,6 +362,13 @@ find_first_elements(const Batch *batch, bool recorded_only)
 	return streams;
 }
 
+static void
+give_turn(Batch *batch, int element, BatchTurn turn)
+{
+	batch->values[COLUMN_TURN][element] = CharGetDatum(turn);
+	batch->isnull[COLUMN_TURN][element] = (turn == TURN_OWN);
+}
+
 /* Says how each event of a stream gets its turn. */
 static void
 give_turns(Batch *batch)
@@ -379,7 +380,7 @@ give_turns(Batch *batch)
 	for (int i = 0; i < batch->count; i++)
 	{
 		if (is_in_order(batch, i))
-			batch->values[COLUMN_TURN][i] = CharGetDatum(TURN_WAIT);
+			give_turn(batch, i, TURN_WAIT);
 	}
 
 	hash_seq_init(&status, streams);
@@ -388,14 +389,16 @@ give_turns(Batch *batch)
 		StreamId	id = {batch->tenant, batch->source,
 		(text *) DatumGetPointer(batch->values[MEMBER_STREAM][stream->element])};
 
-		batch->values[COLUMN_TURN][stream->element] =
-			CharGetDatum(try_stream(&id, STREAM_RECORDING) ?
-						 TURN_LOOK : TURN_OWN);
+		give_turn(batch, stream->element,
+				  try_stream(&id, STREAM_RECORDING) ? TURN_LOOK : TURN_OWN);
 	}
 	hash_destroy(streams);
 }
 
-/* Adds a column, of those elements that are not settled yet. */
+/*
+ * Adds a column, of those elements that are not settled yet.  One that has
+ * nothing but nulls costs less as no array at all, and most have.
+ */
 static void
 add_column(Parameters *parameters, const Batch *batch, int column, Oid type)
 {
@@ -403,6 +406,7 @@ add_column(Parameters *parameters, const Batch *batch, int column, Oid type)
 	bool	   *isnull = palloc(batch->count * sizeof(bool));
 	int			count = 0;
 	int			bound = 1;
+	bool		has_values = false;
 	int16		length;
 	bool		by_value;
 	char		alignment;
@@ -413,7 +417,13 @@ add_column(Parameters *parameters, const Batch *batch, int column, Oid type)
 			continue;
 		values[count] = batch->values[column][i];
 		isnull[count] = batch->isnull[column][i];
+		has_values |= !isnull[count];
 		count++;
+	}
+	if (!has_values)
+	{
+		add_null(parameters);
+		return;
 	}
 	get_typlenbyvalalign(type, &length, &by_value, &alignment);
 	add_pointer(parameters, construct_md_array(values, isnull, 1, &count,
@@ -425,9 +435,10 @@ add_column(Parameters *parameters, const Batch *batch, int column, Oid type)
 static void
 settle_inserted(Batch *batch, const SPITupleTable *table, uint64 count)
 {
-	HTAB	   *inserted = create_name_table((int) Max(count, 1));
+	HTAB	   *inserted;
 	bool		found;
 
+	inserted = create_name_table((int) Max(count, 1));
 	for (uint64 i = 0; i < count; i++)
 	{
 		Datum		id = SPI_getbinval(table->vals[i], table->tupdesc, 1,
@@ -446,6 +457,17 @@ settle_inserted(Batch *batch, const SPITupleTable *table, uint64 count)
 	hash_destroy(inserted);
 }
 
+/* Settles what isn't yet: all of it was inserted. */
+static void
+settle_all(Batch *batch)
+{
+	for (int i = 0; i < batch->count; i++)
+	{
+		batch->is_recorded[i] |= !batch->is_settled[i];
+		batch->is_settled[i] = true;
+	}
+}
+
 /* Inserts what is not settled; returns whether that settled everything. */
 static bool
 insert_events(Batch *batch, int unsettled)
@@ -462,9 +484,14 @@ insert_events(Batch *batch, int unsettled)
 	add_column(&parameters, batch, COLUMN_RECEIVED_AT, TIMESTAMPTZOID);
 	add_column(&parameters, batch, COLUMN_TURN, CHAROID);
 	count = run_set_statement(&batch->extension, INSERT_EVENTS, &parameters);
+	if (count == (uint64) unsettled)
+	{
+		settle_all(batch);
+		return true;
+	}
 	settle_inserted(batch, SPI_tuptable, count);
 	SPI_freetuptable(SPI_tuptable);
-	return count == (uint64) unsettled;
+	return false;
 }
 
 /* Takes the next element that is not settled. */
