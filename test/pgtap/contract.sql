@@ -4,7 +4,7 @@
 -- several assertions of one row, a line each
 \pset fieldsep '\n'
 BEGIN;
-SELECT plan(52);
+SELECT plan(79);
 
 CREATE TEMP TABLE tokens (key text, token bigint);
 CREATE TEMP TABLE effects (what text);
@@ -97,6 +97,45 @@ SELECT is(outcome, 'replay', '... once') FROM idempotency_execute('pgtap', 'x', 
 SELECT throws_ok($$ SELECT idempotency_execute('pgtap', 'y', '{"n": 1}', 'pg_temp.failing(jsonb)') $$, 'P0001', 'no', 'a handler that raises');
 SELECT is(pg_temp.claim('y', '{"n": 1}'), 'claimed', '... leaves the key free');
 SELECT results_eq($$ SELECT what FROM effects $$, ARRAY['done'], '... and no effect behind');
+
+-- The webhook inbox
+CREATE FUNCTION pg_temp.record(id text, seq bigint DEFAULT NULL, about text DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
+	SELECT outcome FROM webhook_inbox_record('pgtap', 'wh', id, '{"n": 1}', stream => about, sequence => seq) $$;
+CREATE FUNCTION pg_temp.fetch_ids(n int) RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg(event_id || CASE WHEN late THEN ' late' ELSE '' END, ', ') FROM webhook_inbox_fetch(n, 'wh', 'pgtap') $$;
+CREATE FUNCTION pg_temp.finish_event(id text) RETURNS void LANGUAGE sql AS $$
+	SELECT webhook_inbox_complete('pgtap', 'wh', id, token) FROM webhook_inbox WHERE tenant_id = 'pgtap' AND event_id = id $$;
+SELECT is(outcome, 'recorded', 'an event is recorded'), is(state, 'pending', '... and waits for a worker'), is(payload_changed, false, '... as new')
+FROM webhook_inbox_record('pgtap', 'wh', 'e1', '{"n": 1}');
+SELECT is(outcome, 'duplicate', 'a redelivery is a duplicate'), is(payload_changed, true, '... that may differ')
+FROM webhook_inbox_record('pgtap', 'wh', 'e1', '{"n": 2}');
+SELECT is(attempt, 1, 'a worker is handed the event'), is(payload, '{"n": 1}', '... as first recorded'), ok(token > 0, '... with a token')
+FROM webhook_inbox_fetch(1, 'wh', 'pgtap');
+SELECT is(pg_temp.fetch_ids(1), NULL, '... and nobody else is');
+SELECT throws_ok($$ SELECT webhook_inbox_complete('pgtap', 'wh', 'e1', 1) $$, 'IK004', NULL, 'only the token completes it');
+SELECT lives_ok($$ SELECT pg_temp.finish_event('e1') $$, 'the worker completes it');
+SELECT is(state, 'processed', 'then it is processed') FROM webhook_inbox_record('pgtap', 'wh', 'e1');
+SELECT is(pg_temp.record('s2', 2, 'x') || pg_temp.record('s3', 3, 'x') || pg_temp.record('o'), 'recordedrecordedrecorded', 'events of a stream');
+SELECT is(pg_temp.fetch_ids(9), 's2, o', '... are handed out one at a time');
+SELECT is(pg_temp.record('s1', 1, 'x'), 'recorded', 'one that comes too late');
+SELECT pg_temp.finish_event('s2');
+SELECT is(pg_temp.fetch_ids(9), 's1 late', '... is handed out next, and told to be late');
+SET LOCAL idempotency.webhook_max_attempts = 1;
+SELECT is(webhook_inbox_fail('pgtap', 'wh', 's1', token, 'oops'), 'dead', 'after the last attempt an event is dead')
+FROM webhook_inbox WHERE tenant_id = 'pgtap' AND event_id = 's1';
+SELECT is(pg_temp.fetch_ids(9), 's3', '... and its stream goes on');
+SELECT is(webhook_inbox_requeue('pgtap', 'wh', 's1'), true, '... until it is requeued');
+SET LOCAL idempotency.webhook_max_attempts = 10;
+SELECT is(webhook_inbox_fail('pgtap', 'wh', 's3', token, 'oops'), 'pending', 'before that it is tried again')
+FROM webhook_inbox WHERE tenant_id = 'pgtap' AND event_id = 's3';
+SELECT is(pg_temp.fetch_ids(9), 's1 late', '... in order');
+SELECT results_eq($$ SELECT event_id, outcome FROM webhook_inbox_record_batch('pgtap', 'wh', '[{"event_id": "b"}, {"event_id": "e1"}, {"event_id": "b"}]') $$,
+	$$ VALUES ('b', 'recorded'), ('e1', 'duplicate'), ('b', 'duplicate') $$, 'a batch tells new from duplicate');
+SELECT is(outcome, 'recorded', 'a message is recorded as processed') FROM webhook_inbox_record('pgtap', 'queue', 'm', processed => true);
+SELECT is(outcome, 'duplicate', '... once') FROM webhook_inbox_record('pgtap', 'queue', 'm', processed => true);
+SELECT throws_ok($$ SELECT webhook_inbox_record('pgtap', 'wh', '') $$, 'IK003', NULL, 'an event has an id');
+SELECT throws_ok($$ SELECT webhook_inbox_complete('pgtap', 'wh', 'none', 1) $$, 'IK005', NULL, 'an event must exist to be completed');
+SELECT throws_ok($$ SELECT webhook_inbox_record_batch('pgtap', 'wh', '[{"event_id": "c"}, {}]') $$, 'IK003', 'events[1].event_id is missing', 'a bad element is named');
 
 -- Bad input
 SELECT throws_ok($$ SELECT idempotency_claim('pgtap', '') $$, 'IK001', NULL, 'a key must not be empty');
