@@ -30,7 +30,8 @@ REGRESS = claim complete lease expiry mismatch release token execute lookup \
 	abandoned forget request_hash request_hash_properties derive_key errors \
 	settings tenant privileges trust savepoints two_phase search_path lifecycle \
 	extremes encoding \
-	record batch fetch stream finish requeue process inbox_errors
+	record batch fetch stream finish requeue process inbox_errors \
+	plans
 REGRESS_OPTS = --inputdir=test --load-extension=$(EXTENSION)
 
 ISOLATION = holder wait takeover sweep deadlock independent workers rename

@@ -401,9 +401,15 @@ COMMENT ON COLUMN @extschema@.webhook_inbox.last_error IS
 COMMENT ON INDEX @extschema@.webhook_inbox_pkey IS
 'decides who is first to record an event';
 
--- What is due, of a tenant, of a source and of all, what has been due longest
--- first.  An event is in these indexes only while a fetch may have to look at
+-- What is due: of a source of a tenant, of a tenant, of a source and of all, what
+-- has been due longest first.  A fetch reads nothing of others.  An event is in these indexes only while a fetch may have to look at
 -- it: neither what is finished nor what waits for its turn slows one down.
+CREATE INDEX webhook_inbox_tenant_source_due_idx
+	ON @extschema@.webhook_inbox
+	(source COLLATE pg_catalog."POSIX", tenant_id, due_at)
+	WHERE due_at IS NOT NULL; -- see DUE_OF_BOTH in src/statements.c
+COMMENT ON INDEX @extschema@.webhook_inbox_tenant_source_due_idx IS
+'finds what is due of a source of a tenant';
 CREATE INDEX webhook_inbox_tenant_due_idx
 	ON @extschema@.webhook_inbox (tenant_id, due_at) WHERE due_at IS NOT NULL;
 COMMENT ON INDEX @extschema@.webhook_inbox_tenant_due_idx IS

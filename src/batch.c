@@ -215,9 +215,9 @@ check_element(const Batch *batch, int element)
 	if (stream != NULL && !is_name(stream))
 		check_name(stream, member_name(element, "stream"));
 	if (!batch->isnull[MEMBER_TTL][element])
-		(void) time_after(batch->now,
-						  DatumGetIntervalP(batch->values[MEMBER_TTL][element])->time,
-						  member_name(element, "ttl"));
+		check_event_ttl(batch->now,
+						DatumGetIntervalP(batch->values[MEMBER_TTL][element])->time,
+						member_name(element, "ttl"));
 }
 
 /* Reads one element.  A member that is null is as good as none. */
@@ -555,8 +555,9 @@ settle_duplicates(Batch *batch)
 }
 
 /*
- * Gives a turn to the first recorded event of each stream that counts on one
- * which was not recorded with it.
+ * Gives a turn to the first recorded event of each stream.  It may count on
+ * one that was not recorded with it, or on a later one that was recorded
+ * before it.
  */
 static void
 wake_streams(const Batch *batch)
@@ -571,8 +572,7 @@ wake_streams(const Batch *batch)
 	hash_seq_init(&status, streams);
 	while ((stream = hash_seq_search(&status)) != NULL)
 	{
-		if (DatumGetChar(batch->values[COLUMN_TURN][stream->element]) == TURN_WAIT)
-			event_ids[count++] = batch->values[MEMBER_EVENT_ID][stream->element];
+		event_ids[count++] = batch->values[MEMBER_EVENT_ID][stream->element];
 	}
 	hash_destroy(streams);
 	if (count == 0)

@@ -27,6 +27,7 @@
 #include "arguments.h"
 #include "compat.h"
 #include "fetch.h"
+#include "finish.h"
 #include "lock.h"
 #include "plans.h"
 #include "settings.h"
@@ -59,6 +60,7 @@ typedef struct DueRow
 	EventId		id;
 	text	   *stream;			/* NULL if it belongs to none */
 	bool		has_lapsed;		/* it was handed out, and not given back */
+	bool		is_finished;	/* it only has a turn to pass on */
 	int32		attempt;
 	bool		is_done;		/* nothing is left to be done with it */
 } DueRow;
@@ -85,14 +87,28 @@ typedef struct Fetch
 	List	   *events;
 } Fetch;
 
-/* Which of a statement's variants serves the filter. */
+/* The variants of a statement, by what the filter has. */
+typedef struct Variants
+{
+	StatementId all;
+	StatementId of_source;
+	StatementId of_tenant;
+	StatementId of_both;
+} Variants;
+
+static const Variants list_variants = {LIST_DUE, LIST_DUE_OF_SOURCE,
+LIST_DUE_OF_TENANT, LIST_DUE_OF_BOTH};
+static const Variants take_variants = {TAKE_DUE, TAKE_DUE_OF_SOURCE,
+TAKE_DUE_OF_TENANT, TAKE_DUE_OF_BOTH};
+
 static StatementId
-filtered(const Fetch *fetch, StatementId all, StatementId of_source,
-		 StatementId of_tenant)
+choose_variant(const Fetch *fetch, const Variants *variants)
 {
 	if (fetch->filter->tenant != NULL)
-		return of_tenant;
-	return fetch->filter->source != NULL ? of_source : all;
+		return fetch->filter->source != NULL ? variants->of_both :
+			variants->of_tenant;
+	return fetch->filter->source != NULL ? variants->of_source :
+		variants->all;
 }
 
 static void
@@ -100,7 +116,7 @@ add_filter(Parameters *parameters, const Fetch *fetch)
 {
 	if (fetch->filter->tenant != NULL)
 		add_pointer(parameters, fetch->filter->tenant);
-	if (fetch->filter->tenant != NULL || fetch->filter->source != NULL)
+	if (fetch->filter->source != NULL)
 		add_pointer(parameters, fetch->filter->source);
 }
 
@@ -119,14 +135,17 @@ static DueRow
 read_due_row(const SPITupleTable *table, uint64 row)
 {
 	DueRow		due = {0};
+	text	   *state;
 	bool		isnull;
 
 	due.id.tenant = text_column(table, row, DUE_TENANT);
 	due.id.source = text_column(table, row, DUE_SOURCE);
 	due.id.event_id = text_column(table, row, DUE_EVENT_ID);
 	due.stream = text_column(table, row, DUE_STREAM);
-	due.has_lapsed = is_state(text_column(table, row, DUE_STATE),
-							  STATE_PROCESSING);
+	state = text_column(table, row, DUE_STATE);
+	due.has_lapsed = is_state(state, STATE_PROCESSING);
+	due.is_finished = is_state(state, STATE_PROCESSED) ||
+		is_state(state, STATE_DEAD);
 	due.attempt = DatumGetInt32(SPI_getbinval(table->vals[row],
 											  table->tupdesc, DUE_ATTEMPT,
 											  &isnull));
@@ -137,8 +156,7 @@ read_due_row(const SPITupleTable *table, uint64 row)
 static DueList
 list_due(const Fetch *fetch, int limit)
 {
-	StatementId statement = filtered(fetch, LIST_DUE, LIST_DUE_OF_SOURCE,
-									 LIST_DUE_OF_TENANT);
+	StatementId statement = choose_variant(fetch, &list_variants);
 	Parameters	parameters = {0};
 	DueList		list = {0};
 	SPITupleTable *table;
@@ -190,8 +208,7 @@ keep_events(Fetch *fetch, uint64 count)
 static int
 take_due(Fetch *fetch, int limit, TimestampTz end)
 {
-	StatementId statement = filtered(fetch, TAKE_DUE, TAKE_DUE_OF_SOURCE,
-									 TAKE_DUE_OF_TENANT);
+	StatementId statement = choose_variant(fetch, &take_variants);
 	Parameters	parameters = {0};
 	uint64		count;
 
@@ -263,7 +280,7 @@ bury_event(const Fetch *fetch, const EventId *id, int attempt)
 		return false;
 	add_event(&parameters, id);
 	add_time(&parameters, fetch->clock.now);
-	add_interval(&parameters, webhook_ttl);
+	add_default_ttl(&parameters, fetch->clock.now);
 	add_pointer(&parameters, lapsed_error(attempt));
 	if (run_statement(fetch->extension, BURY_EVENT, &parameters,
 					  NULL, NULL) > 0)
@@ -297,6 +314,14 @@ same_text(const text *a, const text *b)
 		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
 }
 
+/* Tells whether a row of the head's stream is the head. */
+static bool
+is_head(const DueRow *row, const Head *head)
+{
+	return head->kind != HEAD_NONE &&
+		same_text(row->id.event_id, head->id.event_id);
+}
+
 static bool
 is_of_stream(const DueRow *row, const StreamId *id)
 {
@@ -306,14 +331,15 @@ is_of_stream(const DueRow *row, const StreamId *id)
 }
 
 /*
- * Takes away the turns of the listed rows of a stream, and of those that
- * were buried.  The event that was handed out keeps its own.
+ * Takes away the turns of a stream's listed rows, of those that are finished
+ * or of those that are not, and of the other events given.  The head keeps
+ * its own; so does what has changed since it was listed.
  */
 static void
-quiet_stream(const Fetch *fetch, const StreamId *id, DueList *list,
-			 List *buried)
+take_turns(const Fetch *fetch, const StreamId *id, DueList *list,
+		   bool finished, List *others, const Head *head)
 {
-	Datum	   *event_ids = palloc((list->count + list_length(buried)) *
+	Datum	   *event_ids = palloc((list->count + list_length(others)) *
 								   sizeof(Datum));
 	int			count = 0;
 	Parameters	parameters = {0};
@@ -321,16 +347,22 @@ quiet_stream(const Fetch *fetch, const StreamId *id, DueList *list,
 
 	for (int i = 0; i < list->count; i++)
 	{
-		if (is_of_stream(&list->rows[i], id))
-			event_ids[count++] = PointerGetDatum(list->rows[i].id.event_id);
+		const DueRow *row = &list->rows[i];
+
+		if (is_of_stream(row, id) && row->is_finished == finished &&
+			!row->has_lapsed && !is_head(row, head))
+			event_ids[count++] = PointerGetDatum(row->id.event_id);
 	}
-	foreach(cell, buried)
+	foreach(cell, others)
 		event_ids[count++] = PointerGetDatum(lfirst(cell));
+	if (count == 0)
+		return;
 
 	add_pointer(&parameters, id->tenant);
 	add_pointer(&parameters, id->source);
 	add_pointer(&parameters, construct_array(event_ids, count, TEXTOID, -1,
 											 false, TYPALIGN_INT));
+	add_boolean(&parameters, finished);
 	list->removed += (int) run_statement(fetch->extension, QUIET_EVENTS,
 										 &parameters, NULL, NULL);
 }
@@ -360,18 +392,50 @@ find_head(const Fetch *fetch, const StreamId *id, List **buried)
 
 /*
  * Takes away the turns of a stream that has nothing to hand out, if it can
- * be made sure that nothing was recorded that counts on them.
+ * be made sure that nobody is recording what counts on them.
  */
 static void
 close_stream(const Fetch *fetch, const StreamId *id, DueList *list,
 			 List *buried)
 {
+	Head		head;
+
 	if (!try_stream(id, STREAM_CLOSING))
 		return;
-	if (read_head(fetch->extension, id, fetch->clock.now).kind == HEAD_NONE)
-		quiet_stream(fetch, id, list, buried);
+	head = read_head(fetch->extension, id, fetch->clock.now);
+	if (head.kind == HEAD_NONE)
+		take_turns(fetch, id, list, true, buried, &head);
 	else
 		leave_stream(id, STREAM_CLOSING);
+}
+
+/*
+ * Takes away the turns that a stream has beside that of the event that was
+ * just handed out.  Those of finished events stay while somebody is recording
+ * an event that may count on them, and come before the one handed out.  Who
+ * begins to record after that sees them finished, or counts on that one.
+ */
+static void
+pass_turns_on(const Fetch *fetch, const StreamId *id, DueList *list,
+			  List *buried, const Head *head)
+{
+	take_turns(fetch, id, list, false, NIL, head);
+	if (!try_stream(id, STREAM_CLOSING))
+		return;
+	take_turns(fetch, id, list, true, buried, head);
+	leave_stream(id, STREAM_CLOSING);
+}
+
+/* Returns how many rows of the list are the head: none or one. */
+static int
+is_listed(const DueList *list, const StreamId *id, const Head *head)
+{
+	for (int i = 0; i < list->count; i++)
+	{
+		if (is_of_stream(&list->rows[i], id) && is_head(&list->rows[i], head))
+			return 1;
+	}
+	return 0;
 }
 
 /*
@@ -415,28 +479,32 @@ visit_stream(Fetch *fetch, DueList *list, const DueRow *row)
 	head = find_head(fetch, &id, &buried);
 	if (head.kind == HEAD_READY &&
 		take_event(fetch, &head.id, head.has_lapsed, head.attempt))
-		quiet_stream(fetch, &id, list, buried);
-	else
 	{
-		if (head.kind == HEAD_NONE)
-			close_stream(fetch, &id, list, buried);
-		else if (head.kind == HEAD_BLOCKED && turns >= MANY_TURNS)
-			quiet_stream(fetch, &id, list, NIL);
-		if (buried == NIL)
-			leave_stream(&id, STREAM_FETCHING);
+		list->removed += is_listed(list, &id, &head);
+		pass_turns_on(fetch, &id, list, buried, &head);
+		return;
 	}
+
+	if (head.kind == HEAD_NONE)
+		close_stream(fetch, &id, list, buried);
+	else if (head.kind == HEAD_BLOCKED && turns >= MANY_TURNS)
+		take_turns(fetch, &id, list, false, NIL, &head);
+	if (buried == NIL)
+		leave_stream(&id, STREAM_FETCHING);
 }
 
 /*
  * Goes through a list in its order until enough is found.  What belongs to
- * no stream is counted on the way, and taken at the end in one go.
+ * no stream is counted on the way, and taken in one go.  If less is left of
+ * it than was counted, the others have it, and the rest of the list decides.
  */
 static void
 visit_list(Fetch *fetch, DueList *list)
 {
-	int			found = 0;
+	int			counted = 0;
+	bool		all_taken = false;
 
-	for (int i = 0; i < list->count && found < fetch->wanted; i++)
+	for (int i = 0; i < list->count && fetch->wanted > 0; i++)
 	{
 		DueRow	   *row = &list->rows[i];
 
@@ -446,11 +514,21 @@ visit_list(Fetch *fetch, DueList *list)
 			visit_stream(fetch, list, row);
 		else if (row->has_lapsed)
 			visit_lapsed(fetch, list, row);
-		else
-			found++;
+		else if (!all_taken)
+			counted++;
+
+		if (counted > 0 && counted >= fetch->wanted)
+		{
+			int			taken = take_due(fetch, counted, list->end);
+
+			list->removed += taken;
+			all_taken = taken < counted;
+			counted = 0;
+		}
 	}
-	if (found > 0)
-		list->removed += take_due(fetch, found, list->end);
+	if (counted > 0)
+		list->removed += take_due(fetch, Min(counted, fetch->wanted),
+								  list->end);
 }
 
 static int

@@ -41,6 +41,13 @@ add_holder_of_event(Parameters *parameters, const EventId *id, int64 token,
 	add_time(parameters, now);
 }
 
+void
+add_default_ttl(Parameters *parameters, TimestampTz now)
+{
+	(void) time_after(now, webhook_ttl, "idempotency.webhook_ttl");
+	add_interval(parameters, webhook_ttl);
+}
+
 /* Tells whether the token was given out and still is the event's latest. */
 static bool
 is_latest_token(const EventRow *row, int64 token)
@@ -56,7 +63,7 @@ complete_event(const Extension *extension, const EventId *id, int64 token)
 	EventRow	row;
 
 	add_holder_of_event(&parameters, id, token, now);
-	add_interval(&parameters, webhook_ttl);
+	add_default_ttl(&parameters, now);
 	if (run_statement(extension, COMPLETE_EVENT, &parameters, NULL, NULL) > 0)
 		return;
 
@@ -103,7 +110,7 @@ end_event(const Extension *extension, const EventId *id, int64 token,
 	Parameters	parameters = {0};
 
 	add_holder_of_event(&parameters, id, token, now);
-	add_interval(&parameters, webhook_ttl);
+	add_default_ttl(&parameters, now);
 	add_pointer(&parameters, error);
 	return run_statement(extension, FAIL_EVENT, &parameters, NULL, NULL) > 0;
 }

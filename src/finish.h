@@ -9,6 +9,10 @@
 #define IDEMPOTENCY_FINISH_H
 
 #include "inbox.h"
+#include "plans.h"
+
+/* Adds how long an event is kept that has no ttl of its own. */
+extern void add_default_ttl(Parameters *parameters, TimestampTz now);
 
 /*
  * Each is an ERROR if the token is not the event's (IK004) or there is no

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "compat.h"
+#include "lock.h"
 #include "settings.h"
 
 PG_MODULE_MAGIC_EXT(.name = "idempotency", .version = IDEMPOTENCY_VERSION);
@@ -18,4 +19,5 @@ void
 _PG_init(void)
 {
 	define_settings();
+	init_locks();
 }

@@ -42,6 +42,9 @@ typedef enum LockClass
  */
 #define MAX_OPTIONAL_LOCKS (8 * max_locks_per_xact)
 
+/* how deep in savepoints they are counted exactly */
+#define MOST_LEVELS 32
+
 /* how many were taken, and in which transaction */
 static int	lock_count;
 static LocalTransactionId lock_transaction;
@@ -116,6 +119,31 @@ count_locks(void)
 		lock_count = 0;
 	}
 	return lock_count;
+}
+
+/*
+ * A savepoint's locks go when it is rolled back, and so do they from the
+ * count.  Those of very deep ones stay counted, which does no harm.
+ */
+static void
+restore_count(SubXactEvent event, SubTransactionId subtransaction,
+			  SubTransactionId parent, void *arg)
+{
+	static int	counts[MOST_LEVELS];
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (level >= MOST_LEVELS)
+		return;
+	if (event == SUBXACT_EVENT_START_SUB)
+		counts[level] = count_locks();
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+		lock_count = Min(count_locks(), counts[level]);
+}
+
+void
+init_locks(void)
+{
+	RegisterSubXactCallback(restore_count, NULL);
 }
 
 bool

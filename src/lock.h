@@ -13,6 +13,9 @@
 #include "inbox.h"
 #include "key.h"
 
+/* Begins to count this session's locks. */
+extern void init_locks(void);
+
 /* The lock of whoever writes a key's row. */
 extern LOCKTAG key_lock_tag(const KeyId *id);
 

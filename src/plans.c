@@ -17,6 +17,7 @@
 #include "optimizer/cost.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/plancache.h"
 #include "utils/snapmgr.h"
 
 #include "compat.h"
@@ -237,7 +238,8 @@ restore_other_ways(const bool *saved)
  * table was small would read all of it, and go on doing so until the next
  * ANALYZE, however fast the table grows; under SERIALIZABLE such a plan
  * conflicts with every other transaction.  So other ways are switched off
- * while the planner may run.
+ * while the planner may run, and the plan it makes then is the one that runs,
+ * whatever the session's plan_cache_mode.
  */
 static uint64
 execute_statement(const Extension *extension, StatementId id,
@@ -246,6 +248,7 @@ execute_statement(const Extension *extension, StatementId id,
 	bool		read_only = (snapshot == InvalidSnapshot);
 	Oid			saved_user;
 	int			saved_context;
+	int			saved_mode = plan_cache_mode;
 	int			result;
 	bool		other[lengthof(other_ways)];
 
@@ -258,6 +261,7 @@ execute_statement(const Extension *extension, StatementId id,
 						   SECURITY_NOFORCE_RLS);
 	depth++;
 	forbid_other_ways(other);
+	plan_cache_mode = PLAN_CACHE_MODE_FORCE_GENERIC_PLAN;
 	PG_TRY();
 	{
 		SPIPlanPtr	plan = fetch_plan(extension, id);
@@ -271,10 +275,12 @@ execute_statement(const Extension *extension, StatementId id,
 	PG_CATCH();
 	{
 		restore_other_ways(other);
+		plan_cache_mode = saved_mode;
 		depth--;
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	plan_cache_mode = saved_mode;
 	depth--;
 	SetUserIdAndSecContext(saved_user, saved_context);
 

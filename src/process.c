@@ -30,6 +30,7 @@
 #include "fetch.h"
 #include "finish.h"
 #include "handler.h"
+#include "pin.h"
 #include "settings.h"
 
 #define EVENT_TYPE "webhook_event"
@@ -42,6 +43,8 @@ typedef struct Worker
 	FunctionCallInfo fcinfo;
 	Oid			handler;
 	EventFilter filter;
+	Oid			user;			/* who called */
+	const char *pin;			/* the tenant pinned then, or "" */
 } Worker;
 
 /* An event that was fetched, as the handler gets it. */
@@ -118,6 +121,13 @@ fetch_job(const Worker *worker, Job *job)
 	return true;
 }
 
+/* An error that another extension raises may have no message. */
+static const char *
+error_message(const ErrorData *error)
+{
+	return error->message != NULL ? error->message : "missing error text";
+}
+
 static void
 handle_and_complete(const Worker *worker, const Job *job)
 {
@@ -129,22 +139,45 @@ handle_and_complete(const Worker *worker, const Job *job)
 	complete_event(&extension, &job->id, job->token);
 }
 
+/*
+ * Refuses to go on as somebody else than the caller: a commit ends SET LOCAL,
+ * and a handler may SET ROLE.
+ */
 static void
-fail_job(const Worker *worker, const Job *job, const char *error)
+check_still_caller(const Worker *worker)
+{
+	if (GetUserId() == worker->user && strcmp(tenant_pin(), worker->pin) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("webhook_inbox_process can't go on as another role or for another tenant"),
+			 errdetail("The role or its tenant was set for one transaction only, or changed by a handler."),
+			 errhint("Use SET ROLE instead of SET LOCAL ROLE before the call, and neither in a handler.")));
+}
+
+static void
+fail_job(const Worker *worker, const Job *job, const ErrorData *failure)
 {
 	Extension	extension = find_extension(worker->fcinfo, INBOX_TABLE);
 
 	(void) fail_event(&extension, &job->id, job->token,
-					  cstring_to_text(error), NULL);
+					  cstring_to_text(error_message(failure)), NULL);
+}
+
+/* The session was told to stop: the event is left to its lease. */
+static void
+raise_cancel(ErrorData *error)
+{
+	if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(error);
 }
 
 /*
- * Runs one of the two above in a subtransaction and returns its error, or
- * NULL.  A cancelled query is the session's own affair: the event is left to
- * its lease then.
+ * In a subtransaction, handles and completes an event, or fails it with an
+ * earlier attempt's error.  Returns the error that this has, or NULL.
  */
 static ErrorData *
-attempt(const Worker *worker, const Job *job, const char *error)
+attempt(const Worker *worker, const Job *job, const ErrorData *failure)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -154,10 +187,10 @@ attempt(const Worker *worker, const Job *job, const char *error)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		if (error == NULL)
+		if (failure == NULL)
 			handle_and_complete(worker, job);
 		else
-			fail_job(worker, job, error);
+			fail_job(worker, job, failure);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -171,8 +204,7 @@ attempt(const Worker *worker, const Job *job, const char *error)
 
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	if (caught != NULL && caught->sqlerrcode == ERRCODE_QUERY_CANCELED)
-		ReThrowError(caught);
+	raise_cancel(caught);
 	return caught;
 }
 
@@ -182,7 +214,7 @@ report_failure(const ErrorData *error)
 {
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
-			 errmsg("webhook event failed: %s", error->message)));
+			 errmsg("webhook event failed: %s", error_message(error))));
 }
 
 /*
@@ -206,6 +238,7 @@ commit(void)
 		FlushErrorState();
 	}
 	PG_END_TRY();
+	raise_cancel(caught);
 	EnsurePortalSnapshotExists();
 	return caught;
 }
@@ -234,7 +267,7 @@ process_job(const Worker *worker, const Job *job)
 		return;
 
 	report_failure(error);
-	error = attempt(worker, job, error->message);
+	error = attempt(worker, job, error);
 	if (error != NULL && error->sqlerrcode != ERRCODE_TOKEN_OUTDATED &&
 		error->sqlerrcode != ERRCODE_KEY_NOT_FOUND)
 		ReThrowError(error);
@@ -249,9 +282,11 @@ process_next(const Worker *worker)
 
 	CHECK_FOR_INTERRUPTS();
 	EnsurePortalSnapshotExists();
+	check_still_caller(worker);
 	if (!fetch_job(worker, &job))
 		return false;
 	commit_or_raise();
+	check_still_caller(worker);
 	process_job(worker, &job);
 	return true;
 }
@@ -266,6 +301,8 @@ webhook_inbox_process(PG_FUNCTION_ARGS)
 	MemoryContext outer = CurrentMemoryContext;
 	MemoryContext per_event;
 
+	worker.user = GetUserId();
+	worker.pin = pstrdup(tenant_pin());
 	worker.filter.source = name_or_null_argument(fcinfo, 1, "source");
 	worker.filter.tenant = tenant_filter_argument(fcinfo, 2);
 	worker.handler = handler_argument(fcinfo, 0, HANDLER_SIGNATURE);

@@ -24,6 +24,9 @@
 #include "settings.h"
 #include "stream.h"
 
+/* an event is finished within a thousand years, or never */
+#define LONGEST_WAIT (1000 * INT64CONST(365) * USECS_PER_DAY)
+
 /* An event that is to be recorded; pointers that are NULL are SQL nulls. */
 typedef struct NewEvent
 {
@@ -184,6 +187,12 @@ record_event(const Extension *extension, const NewEvent *event,
 }
 
 void
+check_event_ttl(TimestampTz now, int64 ttl, const char *name)
+{
+	(void) time_after(time_after(now, ttl, name), LONGEST_WAIT, name);
+}
+
+void
 notify_workers(const text *source)
 {
 	if (webhook_notify)
@@ -245,7 +254,7 @@ webhook_inbox_record(PG_FUNCTION_ARGS)
 	event.sequence = PG_ARGISNULL(7) ? NULL : &sequence;
 	event.processed = boolean_argument(fcinfo, 8, false);
 	event.ttl = PG_ARGISNULL(9) ? NULL : &ttl;
-	(void) time_after(read_clock().now, ttl, "ttl");
+	check_event_ttl(read_clock().now, ttl, "ttl");
 	check_may_write();
 	extension = find_extension(fcinfo, INBOX_TABLE);
 	lock_and_record(&extension, &event, &record);

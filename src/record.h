@@ -25,6 +25,13 @@ extern void delete_expired_events(const Extension *extension, text *tenant,
 								  text *source, ArrayType *event_ids,
 								  TimestampTz now);
 
+/*
+ * Checks how long an event is to be kept: an ERROR (22023) that names the
+ * argument if the time that leads to can't be stored, whenever the event may
+ * come to be finished.
+ */
+extern void check_event_ttl(TimestampTz now, int64 ttl, const char *name);
+
 /* Tells workers that listen, if idempotency.webhook_notify is on. */
 extern void notify_workers(const text *source);
 

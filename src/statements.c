@@ -74,6 +74,15 @@
 #define STREAM_IS(tenant, source, stream) \
 	"tenant_id" EQ tenant " AND source" EQ source " AND stream" EQ stream
 
+/*
+ * There is no such event yet.  ON CONFLICT alone would wait for whoever is
+ * changing the event, such as a worker that has it in an open transaction.
+ * (OFFSET keeps it a look at the index, for the planner leaves it alone.)
+ */
+#define IS_NEW(event_id) \
+	"NOT EXISTS (SELECT FROM %1$s AS known WHERE known.tenant_id" EQ "$1" \
+	" AND known.source" EQ "$2 AND known.event_id" EQ event_id " OFFSET 0)"
+
 /* The order within a stream. */
 #define STREAM_ORDER " ORDER BY sequence, received_at, event_id"
 
@@ -121,22 +130,25 @@
 	" ORDER BY later.sequence LIMIT 1))"
 
 /*
- * The due events of all, of a source or of a tenant (and perhaps a source).
+ * The due events of all, of a source, of a tenant, or of a source of a tenant.
  * What has been due longest comes first.
  *
  * Each has an index of its own, and must not use another's, reading what is
  * due of everybody.  An array of one source is as good as that source, but
  * for the planner, who doesn't see that ordering by it is futile; and only
- * the right index yields that order.
+ * the right index yields that order.  To tell a source of a tenant from a
+ * source, that index has the other of the two names of the same collation.
  */
 #define DUE "due_at" LE "$1"
 #define DUE_OF_SOURCE DUE " AND source" EQ "ANY (ARRAY[$4])"
-#define DUE_OF_TENANT \
-	DUE " AND tenant_id" EQ "ANY (ARRAY[$4])" \
-	" AND ($5 IS NULL OR source" EQ "$5)"
+#define DUE_OF_TENANT DUE " AND tenant_id" EQ "ANY (ARRAY[$4])"
+#define DUE_OF_BOTH \
+	DUE " AND tenant_id" EQ "$4 AND " SOURCE_IN_POSIX EQ "ANY (ARRAY[$5])"
+#define SOURCE_IN_POSIX "source COLLATE pg_catalog.\"POSIX\""
 #define BY_TIME " ORDER BY due_at"
 #define BY_SOURCE " ORDER BY source, due_at"
 #define BY_TENANT " ORDER BY tenant_id, due_at"
+#define BY_BOTH " ORDER BY " SOURCE_IN_POSIX ", due_at"
 
 #define LIST_TEXT(due, order) \
 	"SELECT tenant_id, source, event_id, stream, state, attempt, due_at" \
@@ -263,8 +275,9 @@ const Statement statements[NUM_STATEMENTS] = {
 		 */
 		"INSERT INTO %1$s (tenant_id, source, event_id, payload, event_type,"
 		" headers, stream, sequence, ttl, state, received_at, due_at,"
-		" finished_at, expires_at, token, attempt) VALUES ($1, $2, $3, $4,"
-		" $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0)"
+		" finished_at, expires_at, token, attempt) SELECT $1, $2, $3, $4,"
+		" $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0"
+		" WHERE " IS_NEW("$3")
 		" ON CONFLICT (tenant_id, source, event_id) DO NOTHING",
 		{EVENT_TYPES, JSONBOID, TEXTOID, JSONBOID, TEXTOID, INT8OID,
 		INTERVALOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
@@ -275,10 +288,10 @@ const Statement statements[NUM_STATEMENTS] = {
 		/* payload, event_type, headers, stream, sequence, ttl, received_at */
 		"INSERT INTO %1$s (tenant_id, source, event_id, payload, event_type,"
 		" headers, stream, sequence, ttl, state, received_at, due_at,"
-		" token, attempt) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,"
+		" token, attempt) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9,"
 		" 'pending', $10, CASE WHEN " IS_BEHIND(STREAM_IS("$1", "$2", "$7"),
 												"$8")
-		" THEN NULL ELSE $10 END, 0, 0)"
+		" THEN NULL ELSE $10 END, 0, 0 WHERE " IS_NEW("$3")
 		" ON CONFLICT (tenant_id, source, event_id) DO NOTHING",
 		{EVENT_TYPES, JSONBOID, TEXTOID, JSONBOID, TEXTOID, INT8OID,
 		INTERVALOID, TIMESTAMPTZOID}
@@ -312,7 +325,7 @@ const Statement statements[NUM_STATEMENTS] = {
 		" pg_catalog.unnest($13), pg_catalog.unnest($14))"
 		" WITH ORDINALITY AS e (event_id, payload, event_type, headers,"
 		" stream, sequence, ttl, processed, received_at, turn, number)"
-		" ORDER BY e.event_id COLLATE pg_catalog.\"C\", e.number"
+		" WHERE " IS_NEW("e.event_id") " ORDER BY e.event_id COLLATE pg_catalog.\"C\", e.number"
 		" ON CONFLICT (tenant_id, source, event_id) DO NOTHING"
 		" RETURNING event_id",
 		{TEXTOID, TEXTOID, TIMESTAMPTZOID, INTERVALOID, TEXTARRAYOID,
@@ -366,8 +379,14 @@ const Statement statements[NUM_STATEMENTS] = {
 	},
 	[LIST_DUE_OF_TENANT] = {
 		INBOX_TABLE,
-		/* as LIST_DUE, then the tenant and the source or NULL */
+		/* as LIST_DUE, then the tenant */
 		LIST_TEXT(DUE_OF_TENANT, BY_TENANT),
+		{TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID}
+	},
+	[LIST_DUE_OF_BOTH] = {
+		INBOX_TABLE,
+		/* as LIST_DUE, then the tenant and the source */
+		LIST_TEXT(DUE_OF_BOTH, BY_BOTH),
 		{TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID, TEXTOID}
 	},
 	[TAKE_DUE] = {
@@ -384,8 +403,14 @@ const Statement statements[NUM_STATEMENTS] = {
 	},
 	[TAKE_DUE_OF_TENANT] = {
 		INBOX_TABLE,
-		/* time, limit, least token, tenant, source or NULL, lease end */
-		TAKE_TEXT(DUE_OF_TENANT, BY_TENANT, "$6"),
+		/* time, limit, least token, tenant, lease end */
+		TAKE_TEXT(DUE_OF_TENANT, BY_TENANT, "$5"),
+		{TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID, TIMESTAMPTZOID}
+	},
+	[TAKE_DUE_OF_BOTH] = {
+		INBOX_TABLE,
+		/* time, limit, least token, tenant, source, lease end */
+		TAKE_TEXT(DUE_OF_BOTH, BY_BOTH, "$6"),
 		{TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 	},
 	[SELECT_HEAD] = {
@@ -413,8 +438,8 @@ const Statement statements[NUM_STATEMENTS] = {
 		" token = GREATEST($5, token" PLUS "1), attempt = attempt" PLUS "1,"
 		" due_at = $6, last_error = CASE WHEN state" EQ "'processing'"
 		" THEN $7 ELSE last_error END WHERE "
-		IN_UNLOCKED(EVENT_IS " AND (state" EQ "'pending' OR"
-					" (state" EQ "'processing' AND due_at" LE "$4)) IS TRUE")
+		IN_UNLOCKED(EVENT_IS " AND (finished_at IS NULL"
+					" AND COALESCE(due_at" LE "$4, true)) IS TRUE")
 		" RETURNING " EVENT_COLUMNS(IS_LATE),
 		{EVENT_TYPES, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, TEXTOID}
 	},
@@ -429,10 +454,11 @@ const Statement statements[NUM_STATEMENTS] = {
 	},
 	[QUIET_EVENTS] = {
 		INBOX_TABLE,
-		/* tenant, source, array of event_id */
+		/* tenant, source, array of event_id, whether they are finished */
 		"UPDATE %1$s SET due_at = NULL WHERE "
-		IN_UNLOCKED(EACH_EVENT("$3", "state" NE "'processing'")),
-		{TEXTOID, TEXTOID, TEXTARRAYOID}
+		IN_UNLOCKED(EACH_EVENT("$3", "state" NE "'processing'"
+							   " AND (finished_at IS NOT NULL)" EQ "$4")),
+		{TEXTOID, TEXTOID, TEXTARRAYOID, BOOLOID}
 	},
 	[COMPLETE_EVENT] = {
 		INBOX_TABLE,

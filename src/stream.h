@@ -14,14 +14,15 @@
  * event keeps its turn until a fetch has passed it on, by handing out the
  * next event, or has found that there is none.  So, while a stream has
  * unfinished events, the first of them has a turn or a finished one has.
+ * Turns beyond that do no harm, but cost each fetch a look.
  *
  * Locks.  A transaction holds the stream's lock until it ends, when it
  *
  *	records	an event without a turn, counting on an earlier one's;
  *	fetches	an event, so that nobody else hands out one meanwhile, though he
  *			can't see this one in flight;
- *	closes	the stream, taking away its last turn, so that nobody counts on
- *			that turn meanwhile.
+ *	closes	the stream, which has nothing to hand out, so that nobody counts
+ *			meanwhile on the turns that are taken away.
  *
  * Closing conflicts with everything, fetching with fetching, and recording
  * with neither itself nor fetching.  Who can't get the lock does without:

@@ -41,6 +41,9 @@ CALL webhook_inbox_process('ignore(webhook_event)', tenant_id => '');
 -- 22023: another bad argument.
 SELECT webhook_inbox_record('t', 's', 'e', ttl => '-1 s');
 SELECT webhook_inbox_record('t', 's', 'e', ttl => '300000 years');
+-- ... also if the time can be stored today, but not when the event is finished
+SELECT webhook_inbox_record('t', 's', 'e', ttl => timestamptz '294276-12-31' - now());
+SELECT webhook_inbox_record_batch('t', 's', jsonb_build_array(jsonb_build_object('event_id', 'e', 'ttl', timestamptz '294276-12-31' - now())));
 SELECT webhook_inbox_record_batch('t', 's', NULL);
 SELECT webhook_inbox_fetch(0);
 SELECT webhook_inbox_fetch(-1);

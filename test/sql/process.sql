@@ -77,6 +77,22 @@ REVOKE EXECUTE ON PROCEDURE webhook_inbox_process FROM regress_worker;
 DROP ROLE regress_worker;
 TRUNCATE webhook_inbox;
 
+-- ... and as nobody else: what was set for one transaction ends at the commit.
+CREATE ROLE regress_worker;
+GRANT EXECUTE ON PROCEDURE webhook_inbox_process TO regress_worker;
+CREATE FUNCTION change_role(event webhook_event) RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET ROLE regress_worker; END $$;
+SELECT count(webhook_inbox_record('acme', 's', i::text)) FROM generate_series(1, 3) AS i;
+\set VERBOSITY terse
+DO $$ BEGIN SET LOCAL ROLE regress_worker; CALL webhook_inbox_process('who(webhook_event)'); END $$;
+DO $$ BEGIN SET LOCAL idempotency.tenant = 'acme'; CALL webhook_inbox_process('who(webhook_event)'); END $$;
+CALL webhook_inbox_process('change_role(webhook_event)');
+RESET ROLE;
+\set VERBOSITY default
+SELECT event_id, state, attempt, last_error FROM webhook_inbox ORDER BY 1;
+REVOKE EXECUTE ON PROCEDURE webhook_inbox_process FROM regress_worker;
+DROP ROLE regress_worker;
+TRUNCATE webhook_inbox;
+
 -- What it refuses.
 CREATE FUNCTION several(event webhook_event) RETURNS SETOF int LANGUAGE sql AS 'SELECT 1';
 CREATE FUNCTION of_jsonb(event jsonb) RETURNS int LANGUAGE sql AS 'SELECT 1';
@@ -114,7 +130,16 @@ SET statement_timeout = 200;
 CALL webhook_inbox_process('dawdle(webhook_event)');
 RESET statement_timeout;
 SELECT state, attempt, last_error FROM webhook_inbox WHERE event_id = 'dawdle';
+-- ... also while it commits
+CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(100); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON effects DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dawdle();
+SELECT count(webhook_inbox_record('acme', 's', 'at commit ' || i, '{}')) FROM generate_series(1, 2) AS i;
+SET statement_timeout = 200;
+CALL webhook_inbox_process('handle(webhook_event)');
+RESET statement_timeout;
+SELECT event_id, state, attempt, last_error FROM webhook_inbox WHERE event_id LIKE 'at commit%' ORDER BY 1;
 
-DROP FUNCTION handle, note, add_line, overtaken, who, several, of_jsonb, follow, dawdle;
+DROP FUNCTION handle, note, add_line, overtaken, who, several, of_jsonb, follow, dawdle(webhook_event), change_role;
 DROP TABLE effects, lines, orders;
+DROP FUNCTION dawdle();
 TRUNCATE webhook_inbox;
