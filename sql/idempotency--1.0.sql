@@ -499,7 +499,7 @@ COMMENT ON FUNCTION @extschema@.webhook_inbox_record_batch IS
 'Record many events of one source, each once.
 Arguments: tenant_id and source; events, an array of objects whose members are named like the arguments of webhook_inbox_record from event_id on.
 Returns a row for each element, in their order. Of two elements with the same event_id the second is a duplicate. An element that is not acceptable refuses all of them; the error names it by its subscript, counted from 0.
-Errors: IK003, 22023 (events), 25006, 40001 (a duplicate was recorded meanwhile, above READ COMMITTED), 42501.';
+Errors: IK003, 22023 (events), 25006, 40001 (above READ COMMITTED, if a duplicate was recorded meanwhile), 42501.';
 
 CREATE FUNCTION @extschema@.webhook_inbox_fetch(
 	max_events pg_catalog.int4 DEFAULT 1,
@@ -513,8 +513,8 @@ REVOKE ALL ON FUNCTION @extschema@.webhook_inbox_fetch FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.webhook_inbox_fetch IS
 'Hand out events that are due, what has been due longest first, each to one worker. Those that another transaction has locked are skipped. Of a stream the first unfinished event is handed out, and no other until it is processed or dead.
 Arguments: max_events, at least 1; source and tenant_id, null for all; lease, how long the worker may take before the event is handed out again (idempotency.webhook_lease). Lapsed leases count as attempts; after idempotency.webhook_max_attempts the event is dead.
-Returns the events with the token that webhook_inbox_complete and webhook_inbox_fail want; late tells that a higher sequence of the stream was processed before.
-Errors: IK003 (source, tenant), 22023 (max_events, lease), 25006, 42501.';
+Returns the events in the order they were received, each with the token that webhook_inbox_complete and webhook_inbox_fail want; late tells that a higher sequence of the stream was processed before.
+Errors: IK003 (source, tenant), 22023 (max_events, lease), 25006, 40001 (above READ COMMITTED, if another worker took the same in that moment), 42501.';
 
 CREATE FUNCTION @extschema@.webhook_inbox_complete(
 	tenant_id pg_catalog.text,
@@ -526,9 +526,9 @@ AS 'MODULE_PATHNAME', 'webhook_inbox_complete'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.webhook_inbox_complete FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.webhook_inbox_complete IS
-'Mark an event as processed. Repeating the call changes nothing.
+'Mark an event as processed, in the transaction that has its effects.
 Arguments: tenant_id, source, event_id and token as fetched.
-Errors: IK003, IK004 (outdated token), IK005 (no such event), 22023, 25006, 42501.';
+Errors: IK003, IK004 (outdated token, or the event was completed or failed with it before), IK005 (no such event), 22023, 25006, 42501.';
 
 CREATE FUNCTION @extschema@.webhook_inbox_fail(
 	tenant_id pg_catalog.text,
@@ -542,10 +542,10 @@ AS 'MODULE_PATHNAME', 'webhook_inbox_fail'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.webhook_inbox_fail FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.webhook_inbox_fail IS
-'Give an event back after a failed attempt. Repeating the call changes nothing.
+'Give an event back after a failed attempt.
 Arguments: tenant_id, source, event_id and token as fetched; error, kept as last_error; retry_in, when to hand the event out again (by default idempotency.webhook_backoff_base, doubled with each attempt up to idempotency.webhook_backoff_max, less a random part of up to a half).
 Returns pending, or dead after the last of idempotency.webhook_max_attempts.
-Errors: IK003, IK004 (outdated token), IK005 (no such event), 22023, 25006, 42501.';
+Errors: IK003, IK004 (outdated token, or the event was completed or failed with it before), IK005 (no such event), 22023, 25006, 42501.';
 
 CREATE FUNCTION @extschema@.webhook_inbox_requeue(
 	tenant_id pg_catalog.text,

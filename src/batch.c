@@ -483,6 +483,7 @@ insert_events(Batch *batch, int unsettled)
 		add_column(&parameters, batch, column, members[column].type);
 	add_column(&parameters, batch, COLUMN_RECEIVED_AT, TIMESTAMPTZOID);
 	add_column(&parameters, batch, COLUMN_TURN, CHAROID);
+	add_boolean(&parameters, may_look());
 	count = run_set_statement(&batch->extension, INSERT_EVENTS, &parameters);
 	if (count == (uint64) unsettled)
 	{

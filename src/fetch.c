@@ -74,6 +74,21 @@ typedef struct DueList
 	TimestampTz end;			/* when the last one became due */
 } DueList;
 
+/* What becomes of an event whose lease has lapsed. */
+typedef enum LapsedFate
+{
+	LAPSED_HELD,				/* nothing: its worker is about to finish it */
+	LAPSED_RETURNED,			/* it waits again */
+	LAPSED_BURIED				/* it is dead */
+} LapsedFate;
+
+/* What became of a stream's events whose leases had lapsed. */
+typedef struct Lapsed
+{
+	bool		any;			/* were there any? */
+	List	   *buried;			/* the ids of those that are dead now */
+} Lapsed;
+
 /* A call. */
 typedef struct Fetch
 {
@@ -251,23 +266,39 @@ leave_lapsed(const EventId *id)
 
 /* Takes one event; false if somebody else has it, or had it meanwhile. */
 static bool
-take_event(Fetch *fetch, const EventId *id, bool has_lapsed, int attempt)
+take_event(Fetch *fetch, const EventId *id)
 {
 	Parameters	parameters = {0};
 	uint64		count;
 
-	if (has_lapsed && !try_lapsed(id))
-		return false;
 	add_event(&parameters, id);
 	add_time(&parameters, fetch->clock.now);
 	add_bigint(&parameters, fetch->clock.token);
 	add_time(&parameters, fetch->lease_end);
-	add_pointer(&parameters, lapsed_error(attempt));
 	count = run_set_statement(fetch->extension, TAKE_EVENT, &parameters);
 	keep_events(fetch, count);
-	if (count == 0 && has_lapsed)
-		leave_lapsed(id);
 	return count > 0;
+}
+
+/*
+ * Takes an event whose lease has lapsed back from its worker, whose token
+ * holds nothing from then on.
+ */
+static bool
+return_event(const Fetch *fetch, const EventId *id, int attempt)
+{
+	Parameters	parameters = {0};
+
+	if (!try_lapsed(id))
+		return false;
+	add_event(&parameters, id);
+	add_time(&parameters, fetch->clock.now);
+	add_pointer(&parameters, lapsed_error(attempt));
+	if (run_statement(fetch->extension, RETURN_EVENT, &parameters,
+					  NULL, NULL) > 0)
+		return true;
+	leave_lapsed(id);
+	return false;
 }
 
 /* Declares an event dead whose last attempt's lease has lapsed. */
@@ -289,21 +320,26 @@ bury_event(const Fetch *fetch, const EventId *id, int attempt)
 	return false;
 }
 
-static bool
-is_last_attempt(int attempt)
+/*
+ * Takes an event back whose lease has lapsed, or buries it if that was its
+ * last attempt.
+ */
+static LapsedFate
+settle_lapsed(const Fetch *fetch, const EventId *id, int attempt)
 {
-	return attempt >= webhook_max_attempts;
+	if (attempt >= webhook_max_attempts)
+		return bury_event(fetch, id, attempt) ? LAPSED_BURIED : LAPSED_HELD;
+	return return_event(fetch, id, attempt) ? LAPSED_RETURNED : LAPSED_HELD;
 }
 
 /* Deals with an event of no stream whose lease has lapsed. */
 static void
 visit_lapsed(Fetch *fetch, DueList *list, DueRow *row)
 {
-	bool		removed = is_last_attempt(row->attempt) ?
-		bury_event(fetch, &row->id, row->attempt) :
-		take_event(fetch, &row->id, true, row->attempt);
+	LapsedFate	fate = settle_lapsed(fetch, &row->id, row->attempt);
 
-	if (removed)
+	if (fate == LAPSED_BURIED ||
+		(fate == LAPSED_RETURNED && take_event(fetch, &row->id)))
 		list->removed++;
 }
 
@@ -333,7 +369,9 @@ is_of_stream(const DueRow *row, const StreamId *id)
 /*
  * Takes away the turns of a stream's listed rows, of those that are finished
  * or of those that are not, and of the other events given.  The head keeps
- * its own; so does what has changed since it was listed.
+ * its own; so does the first that waits, which may come before one in flight
+ * that is failed for an hour; and so does what has changed since it was
+ * listed.
  */
 static void
 take_turns(const Fetch *fetch, const StreamId *id, DueList *list,
@@ -363,30 +401,35 @@ take_turns(const Fetch *fetch, const StreamId *id, DueList *list,
 	add_pointer(&parameters, construct_array(event_ids, count, TEXTOID, -1,
 											 false, TYPALIGN_INT));
 	add_boolean(&parameters, finished);
+	add_pointer(&parameters, id->stream);
 	list->removed += (int) run_statement(fetch->extension, QUIET_EVENTS,
 										 &parameters, NULL, NULL);
 }
 
 /*
- * Looks at the head of a stream, and buries it as long as it is an event
- * whose last attempt's lease has lapsed.
+ * Looks for the event of a stream to hand out.  What was in flight until its
+ * lease lapsed is taken back first, also if another comes before it by now:
+ * two workers must not hold events of one stream.
  */
 static Head
-find_head(const Fetch *fetch, const StreamId *id, List **buried)
+find_head(const Fetch *fetch, const StreamId *id, Lapsed *lapsed)
 {
 	for (;;)
 	{
 		Head		head = read_head(fetch->extension, id, fetch->clock.now);
+		LapsedFate	fate;
 
-		if (head.kind != HEAD_READY || !head.has_lapsed ||
-			!is_last_attempt(head.attempt))
+		if (head.kind != HEAD_LAPSED)
 			return head;
-		if (!bury_event(fetch, &head.id, head.attempt))
+		fate = settle_lapsed(fetch, &head.id, head.attempt);
+		if (fate == LAPSED_HELD)
 		{
 			head.kind = HEAD_BLOCKED;
 			return head;
 		}
-		*buried = lappend(*buried, head.id.event_id);
+		lapsed->any = true;
+		if (fate == LAPSED_BURIED)
+			lapsed->buried = lappend(lapsed->buried, head.id.event_id);
 	}
 }
 
@@ -460,36 +503,36 @@ mark_stream(const StreamId *id, DueList *list)
 /*
  * Hands out the next event of a stream, if there is one to hand out.
  *
- * Turns that a blocked stream has to no use would be come across by each
- * fetch, so they are taken away if there are many.  If there are few it
- * isn't done: should one of them be the next event, it can't be handed out
- * before this transaction ends.
+ * Each fetch would come across the turns that a blocked stream has to no use,
+ * so they are taken away if there are many.  If there are few it isn't done:
+ * should one of them be next, it can't be handed out before this transaction
+ * ends.
  */
 static void
 visit_stream(Fetch *fetch, DueList *list, const DueRow *row)
 {
 	StreamId	id = {row->id.tenant, row->id.source, row->stream};
-	List	   *buried = NIL;
+	Lapsed		lapsed = {0};
 	Head		head;
 	int			turns;
 
 	if (!try_stream(&id, STREAM_FETCHING))
 		return;
 	turns = mark_stream(&id, list);
-	head = find_head(fetch, &id, &buried);
+	head = find_head(fetch, &id, &lapsed);
 	if (head.kind == HEAD_READY &&
-		take_event(fetch, &head.id, head.has_lapsed, head.attempt))
+		take_event(fetch, &head.id))
 	{
 		list->removed += is_listed(list, &id, &head);
-		pass_turns_on(fetch, &id, list, buried, &head);
+		pass_turns_on(fetch, &id, list, lapsed.buried, &head);
 		return;
 	}
 
 	if (head.kind == HEAD_NONE)
-		close_stream(fetch, &id, list, buried);
+		close_stream(fetch, &id, list, lapsed.buried);
 	else if (head.kind == HEAD_BLOCKED && turns >= MANY_TURNS)
 		take_turns(fetch, &id, list, false, NIL, &head);
-	if (buried == NIL)
+	if (!lapsed.any)
 		leave_stream(&id, STREAM_FETCHING);
 }
 

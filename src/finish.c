@@ -48,11 +48,22 @@ add_default_ttl(Parameters *parameters, TimestampTz now)
 	add_interval(parameters, webhook_ttl);
 }
 
-/* Tells whether the token was given out and still is the event's latest. */
-static bool
-is_latest_token(const EventRow *row, int64 token)
+/*
+ * Says why a token doesn't hold the event, an ERROR.
+ *
+ * That it has been completed with the same token is an error, too.  If the
+ * answer to a COMMIT was lost, and the worker does all of it once more, that
+ * must not happen twice.
+ */
+static void
+refuse_token(const Extension *extension, const EventId *id, int64 token,
+			 TimestampTz now)
 {
-	return row->token == token && row->attempt > 0;
+	EventRow	row;
+
+	if (!read_event(extension, id, now, NULL, &row))
+		report_refused_event(NULL, token);
+	report_refused_event(&row, token);
 }
 
 void
@@ -60,17 +71,12 @@ complete_event(const Extension *extension, const EventId *id, int64 token)
 {
 	TimestampTz now = lock_event(id);
 	Parameters	parameters = {0};
-	EventRow	row;
 
 	add_holder_of_event(&parameters, id, token, now);
 	add_default_ttl(&parameters, now);
-	if (run_statement(extension, COMPLETE_EVENT, &parameters, NULL, NULL) > 0)
-		return;
-
-	if (!read_event(extension, id, now, NULL, &row))
-		report_refused_event(NULL, token);
-	if (!is_latest_token(&row, token) || !is_state(row.state, STATE_PROCESSED))
-		report_refused_event(&row, token);
+	if (run_statement(extension, COMPLETE_EVENT, &parameters,
+					  NULL, NULL) == 0)
+		refuse_token(extension, id, token, now);
 }
 
 /*
@@ -120,31 +126,20 @@ fail_event(const Extension *extension, const EventId *id, int64 token,
 		   text *error, const int64 *retry_in)
 {
 	TimestampTz now = lock_event(id);
+	EventRow	row;
+	bool		is_last;
+	bool		held;
 
-	for (;;)
-	{
-		EventRow	row;
-
-		if (!read_event(extension, id, now, NULL, &row))
-			report_refused_event(NULL, token);
-		if (!is_latest_token(&row, token) ||
-			is_state(row.state, STATE_PROCESSED))
-			report_refused_event(&row, token);
-		if (is_state(row.state, STATE_PENDING))
-			return STATE_PENDING;
-		if (is_state(row.state, STATE_DEAD))
-			return STATE_DEAD;
-
-		if (row.attempt >= webhook_max_attempts)
-		{
-			if (end_event(extension, id, token, now, error))
-				return STATE_DEAD;
-		}
-		else if (retry_event(extension, id, token, now,
-							 retry_in != NULL ? *retry_in :
-							 backoff(row.attempt), error))
-			return STATE_PENDING;
-	}
+	if (!read_event(extension, id, now, NULL, &row))
+		report_refused_event(NULL, token);
+	is_last = row.attempt >= webhook_max_attempts;
+	held = is_last ? end_event(extension, id, token, now, error) :
+		retry_event(extension, id, token, now,
+					retry_in != NULL ? *retry_in : backoff(row.attempt),
+					error);
+	if (!held)
+		refuse_token(extension, id, token, now);
+	return is_last ? STATE_DEAD : STATE_PENDING;
 }
 
 PG_FUNCTION_INFO_V1(webhook_inbox_complete);

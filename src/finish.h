@@ -15,8 +15,8 @@
 extern void add_default_ttl(Parameters *parameters, TimestampTz now);
 
 /*
- * Each is an ERROR if the token is not the event's (IK004) or there is no
- * such event (IK005).  Saying the same again changes nothing.
+ * Each is an ERROR if the token is not that of an event which is being
+ * processed (IK004), or if there is no such event (IK005).
  */
 extern void complete_event(const Extension *extension, const EventId *id,
 						   int64 token);

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "miscadmin.h"
@@ -48,6 +49,12 @@ typedef struct Record
 	TimestampTz received_at;
 	bool		payload_changed;
 } Record;
+
+bool
+may_look(void)
+{
+	return !IsolationIsSerializable();
+}
 
 /* Adds what both statements start with. */
 static void
@@ -91,6 +98,7 @@ insert_event(const Extension *extension, const NewEvent *event,
 		add_null(&parameters);
 		add_null(&parameters);
 	}
+	add_boolean(&parameters, may_look());
 	return run_statement(extension, INSERT_EVENT, &parameters,
 						 NULL, NULL) > 0;
 }
@@ -111,6 +119,7 @@ insert_stream_event(const Extension *extension, const NewEvent *event,
 
 	add_new_event(&parameters, event);
 	add_time(&parameters, now);
+	add_boolean(&parameters, may_look());
 	if (run_statement(extension, INSERT_STREAM_EVENT, &parameters,
 					  NULL, NULL) > 0)
 		return true;

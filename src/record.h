@@ -20,6 +20,13 @@ outcome_of(bool is_duplicate)
 	return is_duplicate ? "duplicate" : "recorded";
 }
 
+/*
+ * Tells whether to look for an event before it is inserted.  Under
+ * SERIALIZABLE what was looked for conflicts with what others record nearby,
+ * so it isn't done there: a duplicate then waits for whoever has the event.
+ */
+extern bool may_look(void);
+
 /* Deletes those of the events that don't count any more. */
 extern void delete_expired_events(const Extension *extension, text *tenant,
 								  text *source, ArrayType *event_ids,

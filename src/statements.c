@@ -75,13 +75,16 @@
 	"tenant_id" EQ tenant " AND source" EQ source " AND stream" EQ stream
 
 /*
- * There is no such event yet.  ON CONFLICT alone would wait for whoever is
- * changing the event, such as a worker that has it in an open transaction.
- * (OFFSET keeps it a look at the index, for the planner leaves it alone.)
+ * There is no such event at the time, if we may look.  ON CONFLICT alone would
+ * wait for whoever is changing the event, such as a worker that has it in an
+ * open transaction.  (OFFSET keeps it a look at the index, for the planner
+ * leaves it alone.)
  */
-#define IS_NEW(event_id) \
-	"NOT EXISTS (SELECT FROM %1$s AS known WHERE known.tenant_id" EQ "$1" \
-	" AND known.source" EQ "$2 AND known.event_id" EQ event_id " OFFSET 0)"
+#define IS_NEW(event_id, time, may_look) \
+	"(NOT " may_look " OR NOT EXISTS (SELECT FROM %1$s AS known" \
+	" WHERE known.tenant_id" EQ "$1 AND known.source" EQ "$2" \
+	" AND known.event_id" EQ event_id \
+	" AND (" IS_EXPIRED_AT(time) ") IS NOT TRUE OFFSET 0))"
 
 /* The order within a stream. */
 #define STREAM_ORDER " ORDER BY sequence, received_at, event_id"
@@ -271,37 +274,40 @@ const Statement statements[NUM_STATEMENTS] = {
 		INBOX_TABLE,
 		/*
 		 * payload, event_type, headers, stream, sequence, ttl, state,
-		 * received_at, due_at, finished_at, expires_at
+		 * received_at, due_at, finished_at, expires_at, may look
 		 */
 		"INSERT INTO %1$s (tenant_id, source, event_id, payload, event_type,"
 		" headers, stream, sequence, ttl, state, received_at, due_at,"
 		" finished_at, expires_at, token, attempt) SELECT $1, $2, $3, $4,"
 		" $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0"
-		" WHERE " IS_NEW("$3")
+		" WHERE " IS_NEW("$3", "$11", "$15")
 		" ON CONFLICT (tenant_id, source, event_id) DO NOTHING",
 		{EVENT_TYPES, JSONBOID, TEXTOID, JSONBOID, TEXTOID, INT8OID,
 		INTERVALOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-		TIMESTAMPTZOID}
+		TIMESTAMPTZOID, BOOLOID}
 	},
 	[INSERT_STREAM_EVENT] = {
 		INBOX_TABLE,
-		/* payload, event_type, headers, stream, sequence, ttl, received_at */
+		/*
+		 * payload, event_type, headers, stream, sequence, ttl, received_at,
+		 * may look
+		 */
 		"INSERT INTO %1$s (tenant_id, source, event_id, payload, event_type,"
 		" headers, stream, sequence, ttl, state, received_at, due_at,"
 		" token, attempt) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9,"
 		" 'pending', $10, CASE WHEN " IS_BEHIND(STREAM_IS("$1", "$2", "$7"),
 												"$8")
-		" THEN NULL ELSE $10 END, 0, 0 WHERE " IS_NEW("$3")
+		" THEN NULL ELSE $10 END, 0, 0 WHERE " IS_NEW("$3", "$10", "$11")
 		" ON CONFLICT (tenant_id, source, event_id) DO NOTHING",
 		{EVENT_TYPES, JSONBOID, TEXTOID, JSONBOID, TEXTOID, INT8OID,
-		INTERVALOID, TIMESTAMPTZOID}
+		INTERVALOID, TIMESTAMPTZOID, BOOLOID}
 	},
 	[INSERT_EVENTS] = {
 		INBOX_TABLE,
 		/*
 		 * tenant, source, now, default ttl; then an array for each of
 		 * event_id, payload, event_type, headers, stream, sequence, ttl,
-		 * processed, received_at, turn (see BatchTurn)
+		 * processed, received_at, turn (see BatchTurn); then may look
 		 *
 		 * They are inserted in the order of the index, so that two batches
 		 * with events in common can't wait for each other.
@@ -325,13 +331,13 @@ const Statement statements[NUM_STATEMENTS] = {
 		" pg_catalog.unnest($13), pg_catalog.unnest($14))"
 		" WITH ORDINALITY AS e (event_id, payload, event_type, headers,"
 		" stream, sequence, ttl, processed, received_at, turn, number)"
-		" WHERE " IS_NEW("e.event_id") " ORDER BY e.event_id COLLATE pg_catalog.\"C\", e.number"
+		" WHERE " IS_NEW("e.event_id", "$3", "$15") " ORDER BY e.event_id COLLATE pg_catalog.\"C\", e.number"
 		" ON CONFLICT (tenant_id, source, event_id) DO NOTHING"
 		" RETURNING event_id",
 		{TEXTOID, TEXTOID, TIMESTAMPTZOID, INTERVALOID, TEXTARRAYOID,
 		JSONBARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TEXTARRAYOID,
 		INT8ARRAYOID, INTERVALARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID,
-		CHARARRAYOID}
+		CHARARRAYOID, BOOLOID}
 	},
 	[SELECT_EVENT] = {
 		INBOX_TABLE,
@@ -416,32 +422,37 @@ const Statement statements[NUM_STATEMENTS] = {
 	[SELECT_HEAD] = {
 		INBOX_TABLE,
 		/*
-		 * tenant, source, stream, time: the event that is in flight or,
-		 * without one, the first of those that are not finished
+		 * tenant, source, stream, time: the event that is in flight; else
+		 * one whose lease has lapsed; else the first of those that wait
 		 */
-		"SELECT event_id, state, attempt, in_flight, due_at" GT "$4 FROM ("
-		"(SELECT event_id, state, attempt, due_at" GT "$4 AS in_flight,"
-		" due_at, sequence, received_at FROM %1$s WHERE "
-		STREAM_IS("$1", "$2", "$3") " AND state" EQ "'processing'"
-		STREAM_ORDER ") UNION ALL "
-		"(SELECT event_id, state, attempt, false, due_at, sequence,"
-		" received_at FROM %1$s WHERE "
-		STREAM_IS("$1", "$2", "$3") " AND state" EQ "'pending'"
-		STREAM_ORDER " LIMIT 1)) AS unfinished"
-		" ORDER BY in_flight DESC, sequence, received_at, event_id LIMIT 1",
+		"SELECT event_id, state, attempt, due_at" GT "$4 FROM ("
+		"(SELECT event_id, state, attempt, due_at"
+		" FROM %1$s WHERE " STREAM_IS("$1", "$2", "$3")
+		" AND state" EQ "'processing'" STREAM_ORDER ") UNION ALL "
+		"(SELECT event_id, state, attempt, due_at"
+		" FROM %1$s WHERE " STREAM_IS("$1", "$2", "$3")
+		" AND state" EQ "'pending'" STREAM_ORDER " LIMIT 1)) AS unfinished"
+		" ORDER BY state" EQ "'processing' DESC, due_at" GT "$4 DESC LIMIT 1",
 		{TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 	},
 	[TAKE_EVENT] = {
 		INBOX_TABLE,
-		/* time, least token, lease end, last_error if its lease lapsed */
+		/* time, least token, lease end */
 		"UPDATE %1$s AS event SET state = 'processing',"
 		" token = GREATEST($5, token" PLUS "1), attempt = attempt" PLUS "1,"
-		" due_at = $6, last_error = CASE WHEN state" EQ "'processing'"
-		" THEN $7 ELSE last_error END WHERE "
-		IN_UNLOCKED(EVENT_IS " AND (finished_at IS NULL"
+		" due_at = $6 WHERE "
+		IN_UNLOCKED(EVENT_IS " AND (state" EQ "'pending'"
 					" AND COALESCE(due_at" LE "$4, true)) IS TRUE")
 		" RETURNING " EVENT_COLUMNS(IS_LATE),
-		{EVENT_TYPES, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, TEXTOID}
+		{EVENT_TYPES, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID}
+	},
+	[RETURN_EVENT] = {
+		INBOX_TABLE,
+		/* time, last_error */
+		"UPDATE %1$s SET state = 'pending', last_error = $5 WHERE "
+		IN_UNLOCKED(EVENT_IS " AND (state" EQ "'processing'"
+					" AND due_at" LE "$4) IS TRUE"),
+		{EVENT_TYPES, TIMESTAMPTZOID, TEXTOID}
 	},
 	[BURY_EVENT] = {
 		INBOX_TABLE,
@@ -454,11 +465,17 @@ const Statement statements[NUM_STATEMENTS] = {
 	},
 	[QUIET_EVENTS] = {
 		INBOX_TABLE,
-		/* tenant, source, array of event_id, whether they are finished */
+		/*
+		 * tenant, source, array of event_id, whether they are finished,
+		 * their stream, whose first waiting event is left alone
+		 */
 		"UPDATE %1$s SET due_at = NULL WHERE "
 		IN_UNLOCKED(EACH_EVENT("$3", "state" NE "'processing'"
-							   " AND (finished_at IS NOT NULL)" EQ "$4")),
-		{TEXTOID, TEXTOID, TEXTARRAYOID, BOOLOID}
+							   " AND (finished_at IS NOT NULL)" EQ "$4")
+					" AND event_id" NE "COALESCE((SELECT event_id FROM %1$s"
+					" WHERE " STREAM_IS("$1", "$2", "$5")
+					" AND state" EQ "'pending'" STREAM_ORDER " LIMIT 1), '')"),
+		{TEXTOID, TEXTOID, TEXTARRAYOID, BOOLOID, TEXTOID}
 	},
 	[COMPLETE_EVENT] = {
 		INBOX_TABLE,

@@ -16,7 +16,6 @@ enum HeadColumn
 	HEAD_EVENT_ID,
 	HEAD_STATE,
 	HEAD_ATTEMPT,
-	HEAD_IN_FLIGHT,
 	HEAD_NOT_DUE,
 	NUM_HEAD_COLUMNS
 };
@@ -56,13 +55,14 @@ read_head(const Extension *extension, const StreamId *id, TimestampTz now)
 	head.id.tenant = id->tenant;
 	head.id.source = id->source;
 	head.id.event_id = DatumGetTextPP(values[HEAD_EVENT_ID]);
-	head.has_lapsed = is_state(DatumGetTextPP(values[HEAD_STATE]),
-							   STATE_PROCESSING);
 	head.attempt = DatumGetInt32(values[HEAD_ATTEMPT]);
 
 	/* an event without a turn has no due_at, and is ready when it is first */
-	head.kind = DatumGetBool(values[HEAD_IN_FLIGHT]) ||
-		(!isnull[HEAD_NOT_DUE] && DatumGetBool(values[HEAD_NOT_DUE])) ?
-		HEAD_BLOCKED : HEAD_READY;
+	if (!isnull[HEAD_NOT_DUE] && DatumGetBool(values[HEAD_NOT_DUE]))
+		head.kind = HEAD_BLOCKED;
+	else if (is_state(DatumGetTextPP(values[HEAD_STATE]), STATE_PROCESSING))
+		head.kind = HEAD_LAPSED;
+	else
+		head.kind = HEAD_READY;
 	return head;
 }

@@ -45,14 +45,14 @@ typedef enum HeadKind
 {
 	HEAD_NONE,					/* every event is finished */
 	HEAD_BLOCKED,				/* one is in flight, or the first is not due */
+	HEAD_LAPSED,				/* one was in flight until its lease lapsed */
 	HEAD_READY,					/* the first can be handed out */
 } HeadKind;
 
 typedef struct Head
 {
 	HeadKind	kind;
-	EventId		id;				/* of the first event, if it is ready */
-	bool		has_lapsed;		/* it was handed out before */
+	EventId		id;				/* of that event */
 	int32		attempt;
 } Head;
 

@@ -4,7 +4,7 @@ SELECT rec('a');
 SELECT token AS t FROM webhook_inbox_fetch() \gset
 SELECT webhook_inbox_complete('acme', 's', 'a', :t);
 SELECT state, due_at, attempt, expires_at - finished_at AS kept FROM webhook_inbox;
--- The answer may be lost: saying it again changes nothing.
+-- The answer may be lost.  Whoever does it all again is refused, with all the effects.
 SELECT finished_at AS then FROM webhook_inbox \gset
 SELECT webhook_inbox_complete('acme', 's', 'a', :t);
 SELECT finished_at = :'then' AS unchanged FROM webhook_inbox;
@@ -82,7 +82,7 @@ SELECT rec('r');
 SELECT token AS t FROM webhook_inbox_fetch() \gset
 SELECT webhook_inbox_fail('acme', 's', 'r', :t, 'rate limited', '90 min');
 SELECT due_at - clock_timestamp() BETWEEN '89 min' AND '90 min' AS as_told, last_error, state FROM webhook_inbox;
--- saying it again changes nothing
+-- once
 SELECT webhook_inbox_fail('acme', 's', 'r', :t, 'again', '0');
 SELECT due_at - clock_timestamp() BETWEEN '89 min' AND '90 min' AS as_told, last_error FROM webhook_inbox;
 \set VERBOSITY sqlstate
@@ -92,7 +92,8 @@ SELECT count(*) FROM webhook_inbox_fetch();
 SET idempotency.clock_offset = '91 min';
 SELECT token AS t, attempt FROM webhook_inbox_fetch() \gset
 SET idempotency.webhook_max_attempts = 2;
-SELECT webhook_inbox_fail('acme', 's', 'r', :t, NULL, '1 min'), webhook_inbox_fail('acme', 's', 'r', :t, 'again');
+SELECT webhook_inbox_fail('acme', 's', 'r', :t, NULL, '1 min');
+SELECT webhook_inbox_fail('acme', 's', 'r', :t, 'again');
 SELECT state, last_error FROM webhook_inbox;
 RESET idempotency.webhook_max_attempts;
 RESET idempotency.clock_offset;

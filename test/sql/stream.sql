@@ -102,6 +102,17 @@ SELECT event_id, attempt FROM webhook_inbox_fetch(10);
 SELECT complete('1');
 SELECT event_id, attempt FROM webhook_inbox_fetch(10);
 
+-- ... and whoever had it then has nothing any more: one event in flight
+TRUNCATE webhook_inbox;
+SELECT rec('2', 'x', 2);
+SELECT token AS t FROM webhook_inbox_fetch(lease => '0') \gset
+SELECT rec('1', 'x', 1);
+SELECT * FROM next_events();
+\set VERBOSITY sqlstate
+SELECT webhook_inbox_complete('acme', 's', '2', :t);
+\set VERBOSITY default
+SELECT event_id, state, last_error FROM webhook_inbox ORDER BY 1;
+
 -- What was processed when it was recorded counts for late, and for nothing else.
 TRUNCATE webhook_inbox;
 SELECT outcome FROM webhook_inbox_record('acme', 's', '9', stream => 'x', sequence => 9, processed => true);
