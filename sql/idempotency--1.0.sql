@@ -367,13 +367,13 @@ COMMENT ON TABLE @extschema@.webhook_inbox IS
 COMMENT ON COLUMN @extschema@.webhook_inbox.received_at IS
 'when the event was recorded; the events of a batch follow each other by a microsecond';
 COMMENT ON COLUMN @extschema@.webhook_inbox.due_at IS
-'when a fetch has to look at the event: to hand it out, because its lease lapses, or to pass on its turn in the stream; null if it waits for others or is finished';
+'when a fetch has to look at the event: to hand it out, because its lease lapses, or to pass on its turn in the stream; null if there is no such time';
 COMMENT ON COLUMN @extschema@.webhook_inbox.finished_at IS
 'when it was processed or declared dead';
 COMMENT ON COLUMN @extschema@.webhook_inbox.expires_at IS
-'when the row stops counting; null unless finished';
+'when the row stops counting, once its turn in the stream was passed on; null unless finished';
 COMMENT ON COLUMN @extschema@.webhook_inbox.token IS
-'of the latest fetch: its time in microseconds since 1970, or the previous token plus one, whichever is greater';
+'of the latest fetch: its time in microseconds since 1970, or the previous token plus one, whichever is greater; 0 before the first, and one more after each requeue';
 COMMENT ON COLUMN @extschema@.webhook_inbox.sequence IS
 'place in the stream, as the sender counts';
 COMMENT ON COLUMN @extschema@.webhook_inbox.attempt IS
@@ -402,8 +402,9 @@ COMMENT ON INDEX @extschema@.webhook_inbox_pkey IS
 'decides who is first to record an event';
 
 -- What is due: of a source of a tenant, of a tenant, of a source and of all, what
--- has been due longest first.  A fetch reads nothing of others.  An event is in these indexes only while a fetch may have to look at
--- it: neither what is finished nor what waits for its turn slows one down.
+-- has been due longest first.  A fetch reads nothing of others.  An event is in
+-- these indexes only while a fetch may have to look at it: neither what waits
+-- for its turn nor what is finished, and has passed on its turn, slows one down.
 CREATE INDEX webhook_inbox_tenant_source_due_idx
 	ON @extschema@.webhook_inbox
 	(source COLLATE pg_catalog."POSIX", tenant_id, due_at)
@@ -497,7 +498,7 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.webhook_inbox_record_batch FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.webhook_inbox_record_batch IS
 'Record many events of one source, each once.
-Arguments: tenant_id and source; events, an array of objects whose members are named like the arguments of webhook_inbox_record from event_id on.
+Arguments: tenant_id and source; events, an array of objects whose members are named like the arguments of webhook_inbox_record from event_id on; ttl as an interval''s text or in seconds, sequence as a number or a text of digits.
 Returns a row for each element, in their order. Of two elements with the same event_id the second is a duplicate. An element that is not acceptable refuses all of them; the error names it by its subscript, counted from 0.
 Errors: IK003, 22023 (events), 25006, 40001 (above READ COMMITTED, if a duplicate was recorded meanwhile), 42501.';
 
@@ -543,7 +544,7 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.webhook_inbox_fail FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.webhook_inbox_fail IS
 'Give an event back after a failed attempt.
-Arguments: tenant_id, source, event_id and token as fetched; error, kept as last_error; retry_in, when to hand the event out again (by default idempotency.webhook_backoff_base, doubled with each attempt up to idempotency.webhook_backoff_max, less a random part of up to a half).
+Arguments: tenant_id, source, event_id and token as fetched; error, kept as last_error, may be null; retry_in, how long from now until the event is handed out again, unless it is dead (by default idempotency.webhook_backoff_base, doubled with each attempt up to idempotency.webhook_backoff_max, less a random part of up to a half).
 Returns pending, or dead after the last of idempotency.webhook_max_attempts.
 Errors: IK003, IK004 (outdated token, or the event was completed or failed with it before), IK005 (no such event), 22023, 25006, 42501.';
 
@@ -556,7 +557,7 @@ AS 'MODULE_PATHNAME', 'webhook_inbox_requeue'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.webhook_inbox_requeue FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.webhook_inbox_requeue IS
-'Hand out again, from the first attempt, an event that is dead or processed.
+'Hand out again, from the first attempt, an event that is dead or processed, as long as it is kept.
 Arguments: tenant_id, source, event_id.
 Returns whether there was such an event.
 Errors: IK003, 25006, 42501.';
@@ -584,6 +585,6 @@ AS 'MODULE_PATHNAME', 'webhook_inbox_process'
 LANGUAGE C;
 REVOKE ALL ON PROCEDURE @extschema@.webhook_inbox_process FROM PUBLIC;
 COMMENT ON PROCEDURE @extschema@.webhook_inbox_process IS
-'Fetch events one by one, run a handler on each and complete it, until there are no more. Each event is fetched in one transaction, and processed and completed in another.
+'Fetch events one by one, run a handler on each and complete it, until none is due or max_events are done. Each event is fetched in one transaction, and processed and completed in another.
 Arguments: handler, a function (webhook_event), run with the caller''s rights, whose result is not used; source and tenant_id, null for all; max_events, at least 1. An event whose handler raises is failed with the error''s message, and the others go on.
-Errors: IK003 (source, tenant), 22023 (handler, max_events), 2D000 (called inside a transaction block), 25006, 42501 (tenant, handler).';
+Errors: IK003 (source, tenant), 22023 (handler, max_events), 2D000 (called inside a transaction block), 25006, 42501 (tenant, handler, or the role or its tenant changed on the way).';

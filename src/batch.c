@@ -42,13 +42,16 @@ typedef enum Member
 	MEMBER_SEQUENCE,
 	MEMBER_TTL,
 	MEMBER_PROCESSED,
-	NUM_MEMBERS,
+	NUM_MEMBERS
+} Member;
 
-	/* these two are not the caller's */
+/* What is beside the members in INSERT_EVENTS. */
+enum AddedColumn
+{
 	COLUMN_RECEIVED_AT = NUM_MEMBERS,
 	COLUMN_TURN,
 	NUM_COLUMNS
-} Member;
+};
 
 /* How an event that is being recorded gets its turn. */
 typedef enum BatchTurn
@@ -81,7 +84,7 @@ enum DuplicateColumn
 {
 	DUPLICATE_STATE = 1,
 	DUPLICATE_PAYLOAD_CHANGED,
-	DUPLICATE_IS_GONE
+	DUPLICATE_IS_EXPIRED
 };
 
 /* An entry in a table of names: a stream, or the id of an event. */
@@ -93,6 +96,7 @@ typedef struct NameEntry
 
 typedef bool (*MemberParser) (const JsonbValue *value, Datum *result);
 
+/* Makes a text of a JSON string. */
 static Datum
 string_datum(const JsonbValue *value)
 {
@@ -100,6 +104,7 @@ string_datum(const JsonbValue *value)
 													value->val.string.len));
 }
 
+/* Parses a string; false if it is none.  So do the others. */
 static bool
 parse_string(const JsonbValue *value, Datum *result)
 {
@@ -188,6 +193,7 @@ member_name(int element, const char *member)
 	return psprintf("events[%d].%s", element, member);
 }
 
+/* Finds a member by its name, an ERROR if there is no such member. */
 static Member
 find_member(int element, const JsonbValue *key)
 {
@@ -251,6 +257,7 @@ read_element(Batch *batch, int element, const JsonbValue *object)
 	check_element(batch, element);
 }
 
+/* Allocates the columns of a batch, filled with nulls. */
 static void
 allocate_columns(Batch *batch)
 {
@@ -297,6 +304,7 @@ read_batch(Batch *batch, Jsonb *events)
 	}
 }
 
+/* Creates a table of names. */
 static HTAB *
 create_name_table(int size)
 {
@@ -310,6 +318,7 @@ create_name_table(int size)
 					   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 }
 
+/* Finds a name, or enters or removes it. */
 static NameEntry *
 find_name(HTAB *table, Datum name, HASHACTION action, bool *found)
 {
@@ -362,6 +371,7 @@ find_first_elements(const Batch *batch, bool recorded_only)
 	return streams;
 }
 
+/* Says how one event gets its turn. */
 static void
 give_turn(Batch *batch, int element, BatchTurn turn)
 {
@@ -369,7 +379,17 @@ give_turn(Batch *batch, int element, BatchTurn turn)
 	batch->isnull[COLUMN_TURN][element] = (turn == TURN_OWN);
 }
 
-/* Says how each event of a stream gets its turn. */
+static BatchTurn
+get_turn(const Batch *batch, int element)
+{
+	return batch->isnull[COLUMN_TURN][element] ? TURN_OWN :
+		DatumGetChar(batch->values[COLUMN_TURN][element]);
+}
+
+/*
+ * Says how each event of a stream gets its turn.  The locks are kept, also if
+ * nothing of a stream turns out to be new.
+ */
 static void
 give_turns(Batch *batch)
 {
@@ -390,7 +410,7 @@ give_turns(Batch *batch)
 		(text *) DatumGetPointer(batch->values[MEMBER_STREAM][stream->element])};
 
 		give_turn(batch, stream->element,
-				  try_stream(&id, STREAM_RECORDING) ? TURN_LOOK : TURN_OWN);
+				  try_lock_stream(&id, STREAM_RECORDING) ? TURN_LOOK : TURN_OWN);
 	}
 	hash_destroy(streams);
 }
@@ -506,7 +526,7 @@ next_unsettled(const Batch *batch, int element)
 
 /*
  * Finds out what the elements that were not inserted are duplicates of.
- * Returns how many of them are in the way of nothing any more.
+ * Returns how many of them can be inserted now, having expired or been deleted.
  */
 static int
 settle_duplicates(Batch *batch)
@@ -515,8 +535,8 @@ settle_duplicates(Batch *batch)
 	SPITupleTable *table;
 	uint64		count;
 	int			element = -1;
-	int			gone = 0;
-	Datum	   *gone_ids;
+	int			expired = 0;
+	Datum	   *expired_ids;
 
 	add_pointer(&parameters, batch->tenant);
 	add_pointer(&parameters, batch->source);
@@ -525,18 +545,21 @@ settle_duplicates(Batch *batch)
 	add_column(&parameters, batch, MEMBER_PAYLOAD, JSONBOID);
 	count = run_set_statement(&batch->extension, SELECT_EVENTS, &parameters);
 	table = SPI_tuptable;
-	gone_ids = palloc(count * sizeof(Datum));
+	expired_ids = palloc(count * sizeof(Datum));
 
 	for (uint64 i = 0; i < count; i++)
 	{
 		bool		isnull;
-		Datum		is_gone = SPI_getbinval(table->vals[i], table->tupdesc,
-											DUPLICATE_IS_GONE, &isnull);
+		Datum		is_expired = SPI_getbinval(table->vals[i], table->tupdesc,
+											DUPLICATE_IS_EXPIRED, &isnull);
 
 		element = next_unsettled(batch, element + 1);
-		if (!isnull && DatumGetBool(is_gone))
+		if (!isnull && DatumGetBool(is_expired))
 		{
-			gone_ids[gone++] = batch->values[MEMBER_EVENT_ID][element];
+			/* others of the batch, which may count on it, are there by now */
+			if (get_turn(batch, element) == TURN_LOOK)
+				give_turn(batch, element, TURN_OWN);
+			expired_ids[expired++] = batch->values[MEMBER_EVENT_ID][element];
 			continue;
 		}
 		batch->is_settled[element] = true;
@@ -547,18 +570,15 @@ settle_duplicates(Batch *batch)
 			DatumGetBool(SPI_getbinval(table->vals[i], table->tupdesc,
 									   DUPLICATE_PAYLOAD_CHANGED, &isnull));
 	}
-	if (gone > 0)
+	if (expired > 0)
 		delete_expired_events(&batch->extension, batch->tenant, batch->source,
-							  construct_array(gone_ids, gone, TEXTOID, -1,
-											  false, TYPALIGN_INT),
-							  read_clock().now);
-	return gone;
+							  expired_ids, expired, read_clock().now);
+	return expired;
 }
 
 /*
- * Gives a turn to the first recorded event of each stream.  It may count on
- * one that was not recorded with it, or on a later one that was recorded
- * before it.
+ * Gives a turn to the first recorded event of each stream that counts on one
+ * which was not recorded with it.
  */
 static void
 wake_streams(const Batch *batch)
@@ -573,7 +593,8 @@ wake_streams(const Batch *batch)
 	hash_seq_init(&status, streams);
 	while ((stream = hash_seq_search(&status)) != NULL)
 	{
-		event_ids[count++] = batch->values[MEMBER_EVENT_ID][stream->element];
+		if (get_turn(batch, stream->element) == TURN_WAIT)
+			event_ids[count++] = batch->values[MEMBER_EVENT_ID][stream->element];
 	}
 	hash_destroy(streams);
 	if (count == 0)
@@ -581,10 +602,9 @@ wake_streams(const Batch *batch)
 
 	add_pointer(&parameters, batch->tenant);
 	add_pointer(&parameters, batch->source);
-	add_pointer(&parameters, construct_array(event_ids, count, TEXTOID, -1,
-											 false, TYPALIGN_INT));
+	add_texts(&parameters, event_ids, count);
 	add_time(&parameters, batch->now);
-	(void) run_statement(&batch->extension, WAKE_EVENTS, &parameters,
+	(void) run_statement(&batch->extension, GIVE_TURNS, &parameters,
 						 NULL, NULL);
 }
 
@@ -625,22 +645,23 @@ notify_of_batch(const Batch *batch)
 }
 
 /* The columns of webhook_inbox_record_batch's result. */
-enum BatchColumn
+enum BatchResultColumn
 {
 	BATCH_EVENT_ID,
 	BATCH_OUTCOME,
 	BATCH_STATE,
 	BATCH_PAYLOAD_CHANGED,
-	NUM_BATCH_COLUMNS
+	NUM_BATCH_RESULT_COLUMNS
 };
 
+/* Returns what became of each element. */
 static void
 put_batch(const Batch *batch, ReturnSetInfo *result)
 {
 	for (int i = 0; i < batch->count; i++)
 	{
-		Datum		values[NUM_BATCH_COLUMNS];
-		bool		isnull[NUM_BATCH_COLUMNS] = {0};
+		Datum		values[NUM_BATCH_RESULT_COLUMNS];
+		bool		isnull[NUM_BATCH_RESULT_COLUMNS] = {0};
 
 		values[BATCH_EVENT_ID] = batch->values[MEMBER_EVENT_ID][i];
 		values[BATCH_OUTCOME] = text_datum(outcome_of(!batch->is_recorded[i]));

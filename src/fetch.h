@@ -8,6 +8,7 @@
 #ifndef IDEMPOTENCY_FETCH_H
 #define IDEMPOTENCY_FETCH_H
 
+#include "access/htup.h"
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 

@@ -17,17 +17,12 @@
 #include "plans.h"
 #include "settings.h"
 
-/*
- * Takes the event's lock, waiting for it, and then looks at the clock.  Who
- * holds it may be about to hand out the event again.
- */
-static TimestampTz
+TimestampTz
 lock_event(const EventId *id)
 {
 	LOCKTAG		tag = work_lock_tag(id);
 
-	if (may_lock_more())
-		take_lock(&tag, ExclusiveLock);
+	(void) take_optional_lock(&tag, ExclusiveLock);
 	return read_clock().now;
 }
 
@@ -95,7 +90,7 @@ backoff(int attempt)
 	return delay - (int64) (delay / 2 * pg_prng_double(&pg_global_prng_state));
 }
 
-/* Has a held event handed out again later. */
+/* Makes a held event due again later. */
 static bool
 retry_event(const Extension *extension, const EventId *id, int64 token,
 			TimestampTz now, int64 delay, text *error)
@@ -108,7 +103,7 @@ retry_event(const Extension *extension, const EventId *id, int64 token,
 	return run_statement(extension, RETRY_EVENT, &parameters, NULL, NULL) > 0;
 }
 
-/* Has a held event never handed out again. */
+/* Declares a held event dead. */
 static bool
 end_event(const Extension *extension, const EventId *id, int64 token,
 		  TimestampTz now, text *error)
@@ -118,7 +113,7 @@ end_event(const Extension *extension, const EventId *id, int64 token,
 	add_holder_of_event(&parameters, id, token, now);
 	add_default_ttl(&parameters, now);
 	add_pointer(&parameters, error);
-	return run_statement(extension, FAIL_EVENT, &parameters, NULL, NULL) > 0;
+	return run_statement(extension, END_EVENT, &parameters, NULL, NULL) > 0;
 }
 
 const char *

@@ -11,6 +11,12 @@
 #include "inbox.h"
 #include "plans.h"
 
+/*
+ * Takes the event's lock, waiting for it, and then looks at the clock.  Who
+ * holds it may be about to hand out the event again.
+ */
+extern TimestampTz lock_event(const EventId *id);
+
 /* Adds how long an event is kept that has no ttl of its own. */
 extern void add_default_ttl(Parameters *parameters, TimestampTz now);
 

@@ -33,6 +33,7 @@ handler_argument(FunctionCallInfo fcinfo, int n, const char *signature)
 	return PG_GETARG_OID(n);
 }
 
+/* Checks that a handler is a plain function of that argument. */
 static void
 check_signature(Oid handler, Oid argument, const char *signature)
 {

@@ -18,12 +18,14 @@
  *		                  |    requeue      |                         |
  *		                  +-----------------+-------------------------+
  *
- * and is absent again when it is processed or dead and its expires_at has
- * passed.  record with processed => true goes there at once.
+ * and is absent again when it is processed or dead, its expires_at has passed
+ * and, in a stream, a fetch has passed its turn on.  record with
+ * processed => true makes it processed at once.
  *
- * due_at says when a fetch has to look at the row: when the event is to be
- * handed out or, while it is processing, when its lease lapses.  It is NULL
- * for who has nothing to wait for but others: see stream.h.
+ * due_at says when a fetch has to look at the row: to hand the event out,
+ * because its lease lapses, or to pass on a finished event's turn in its
+ * stream (see stream.h).  It is NULL for an event that waits for others, and
+ * for a finished one with nothing to pass on.
  *
  *-------------------------------------------------------------------------
  */

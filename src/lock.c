@@ -180,6 +180,15 @@ try_lock(const LOCKTAG *tag, LOCKMODE mode)
 }
 
 bool
+take_optional_lock(const LOCKTAG *tag, LOCKMODE mode)
+{
+	if (!may_lock_more())
+		return false;
+	take_lock(tag, mode);
+	return true;
+}
+
+bool
 try_optional_lock(const LOCKTAG *tag, LOCKMODE mode)
 {
 	return (count_locks() < MAX_OPTIONAL_LOCKS ||

@@ -49,11 +49,17 @@ extern void drop_lock(const LOCKTAG *tag, LOCKMODE mode);
 
 /*
  * The server's lock table is shared by all and has a fixed size.  So a
- * transaction that has taken many locks does without those it can do without.
- * The first tells whether it may take another; the second tries to, or has
- * the lock already.
+ * transaction that has taken many locks does without those that it can do
+ * without.
  */
+
+/* Tells whether to take another one. */
 extern bool may_lock_more(void);
+
+/* Takes one if so, waiting for its holder. */
+extern bool take_optional_lock(const LOCKTAG *tag, LOCKMODE mode);
+
+/* Tries to take one of a stream, for which the other half is left. */
 extern bool try_optional_lock(const LOCKTAG *tag, LOCKMODE mode);
 
 #endif							/* IDEMPOTENCY_LOCK_H */

@@ -24,83 +24,6 @@
 #include "plans.h"
 #include "trust.h"
 
-static void
-add_datum(Parameters *parameters, Datum value, bool isnull)
-{
-	Assert(parameters->count < MAX_PARAMETERS);
-	parameters->values[parameters->count] = value;
-	parameters->nulls[parameters->count] = isnull ? 'n' : ' ';
-	parameters->count++;
-}
-
-void
-add_integer(Parameters *parameters, int32 value)
-{
-	add_datum(parameters, Int32GetDatum(value), false);
-}
-
-void
-add_bigint(Parameters *parameters, int64 value)
-{
-	add_datum(parameters, Int64GetDatum(value), false);
-}
-
-void
-add_boolean(Parameters *parameters, bool value)
-{
-	add_datum(parameters, BoolGetDatum(value), false);
-}
-
-void
-add_time(Parameters *parameters, TimestampTz value)
-{
-	add_datum(parameters, TimestampTzGetDatum(value), false);
-}
-
-/* Without days or months, it is the same length in every time zone. */
-void
-add_interval(Parameters *parameters, int64 duration)
-{
-	Interval   *interval = palloc0(sizeof(Interval));
-
-	interval->time = duration;
-	add_pointer(parameters, interval);
-}
-
-void
-add_string(Parameters *parameters, const char *value)
-{
-	add_pointer(parameters, cstring_to_text(value));
-}
-
-void
-add_pointer(Parameters *parameters, const void *value)
-{
-	add_datum(parameters, PointerGetDatum(value), value == NULL);
-}
-
-void
-add_null(Parameters *parameters)
-{
-	add_datum(parameters, (Datum) 0, true);
-}
-
-void
-add_key(Parameters *parameters, const KeyId *id)
-{
-	add_pointer(parameters, id->tenant);
-	add_pointer(parameters, id->scope);
-	add_pointer(parameters, id->key);
-}
-
-void
-add_event(Parameters *parameters, const EventId *id)
-{
-	add_pointer(parameters, id->tenant);
-	add_pointer(parameters, id->source);
-	add_pointer(parameters, id->event_id);
-}
-
 static SPIPlanPtr plans[NUM_STATEMENTS];
 
 /* the tables that the kept plans are for */
@@ -136,6 +59,7 @@ adopt_table(const Extension *extension)
 	*planned_table = extension->table;
 }
 
+/* Returns how many parameters a statement has. */
 static int
 count_types(StatementId id)
 {
@@ -205,29 +129,30 @@ fetch_plan(const Extension *extension, StatementId id)
 }
 
 /*
- * The planner's ways that are not an index and a loop over what it finds.  To
- * compile a statement takes longer than any of ours takes to run; and where
- * one must sort, that being off makes it look worth the trouble.
+ * The planner's methods other than an index scan and a nested loop; and JIT,
+ * which takes longer than any of our statements.  (A sort that is switched off
+ * but can't be avoided raises a plan's cost far enough to start JIT.)
  */
-static bool *const other_ways[] = {&enable_seqscan, &enable_bitmapscan,
+static bool *const other_methods[] = {&enable_seqscan, &enable_bitmapscan,
 &enable_sort, &enable_hashjoin, &enable_mergejoin, &jit_enabled};
 
 /* Switches them off, after keeping what they were. */
 static void
-forbid_other_ways(bool *saved)
+forbid_other_methods(bool *saved)
 {
-	for (size_t i = 0; i < lengthof(other_ways); i++)
+	for (size_t i = 0; i < lengthof(other_methods); i++)
 	{
-		saved[i] = *other_ways[i];
-		*other_ways[i] = false;
+		saved[i] = *other_methods[i];
+		*other_methods[i] = false;
 	}
 }
 
+/* Switches them on again. */
 static void
-restore_other_ways(const bool *saved)
+restore_other_methods(const bool *saved)
 {
-	for (size_t i = 0; i < lengthof(other_ways); i++)
-		*other_ways[i] = saved[i];
+	for (size_t i = 0; i < lengthof(other_methods); i++)
+		*other_methods[i] = saved[i];
 }
 
 /*
@@ -237,7 +162,7 @@ restore_other_ways(const bool *saved)
  * The plan has to use the index made for the statement.  One made while the
  * table was small would read all of it, and go on doing so until the next
  * ANALYZE, however fast the table grows; under SERIALIZABLE such a plan
- * conflicts with every other transaction.  So other ways are switched off
+ * conflicts with every other transaction.  So other methods are switched off
  * while the planner may run, and the plan it makes then is the one that runs,
  * whatever the session's plan_cache_mode.
  */
@@ -250,7 +175,7 @@ execute_statement(const Extension *extension, StatementId id,
 	int			saved_context;
 	int			saved_mode = plan_cache_mode;
 	int			result;
-	bool		other[lengthof(other_ways)];
+	bool		other[lengthof(other_methods)];
 
 	Assert(statements[id].table_id == extension->table_id);
 	Assert(parameters->count == count_types(id));
@@ -260,13 +185,13 @@ execute_statement(const Extension *extension, StatementId id,
 						   saved_context | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_NOFORCE_RLS);
 	depth++;
-	forbid_other_ways(other);
+	forbid_other_methods(other);
 	plan_cache_mode = PLAN_CACHE_MODE_FORCE_GENERIC_PLAN;
 	PG_TRY();
 	{
 		SPIPlanPtr	plan = fetch_plan(extension, id);
 
-		restore_other_ways(other);
+		restore_other_methods(other);
 		check_triggers(extension);
 		result = SPI_execute_snapshot(plan, parameters->values,
 									  parameters->nulls, snapshot,
@@ -274,7 +199,7 @@ execute_statement(const Extension *extension, StatementId id,
 	}
 	PG_CATCH();
 	{
-		restore_other_ways(other);
+		restore_other_methods(other);
 		plan_cache_mode = saved_mode;
 		depth--;
 		PG_RE_THROW();

@@ -8,37 +8,7 @@
 #ifndef IDEMPOTENCY_PLANS_H
 #define IDEMPOTENCY_PLANS_H
 
-#include "datatype/timestamp.h"
-#include "utils/array.h"
-
-#include "extension.h"
-#include "inbox.h"
-#include "key.h"
-#include "statements.h"
-
-/* The parameters of a statement, in its order. */
-typedef struct Parameters
-{
-	int			count;
-	Datum		values[MAX_PARAMETERS];
-	char		nulls[MAX_PARAMETERS];	/* as SPI wants them */
-} Parameters;
-
-/* Adds the three that every statement on one key starts with. */
-extern void add_key(Parameters *parameters, const KeyId *id);
-
-/* Adds the three that every statement on one event starts with. */
-extern void add_event(Parameters *parameters, const EventId *id);
-
-/* Adds one by its type; for a pointer, NULL is the SQL null. */
-extern void add_integer(Parameters *parameters, int32 value);
-extern void add_bigint(Parameters *parameters, int64 value);
-extern void add_boolean(Parameters *parameters, bool value);
-extern void add_time(Parameters *parameters, TimestampTz value);
-extern void add_interval(Parameters *parameters, int64 duration);
-extern void add_string(Parameters *parameters, const char *value);
-extern void add_pointer(Parameters *parameters, const void *value);
-extern void add_null(Parameters *parameters);
+#include "parameters.h"
 
 /*
  * Runs a statement on the latest committed state, as the owner of the table,

@@ -121,15 +121,17 @@ fetch_job(const Worker *worker, Job *job)
 	return true;
 }
 
-/* An error that another extension raises may have no message. */
+/* Returns an error's message; one that another extension raises may have none. */
 static const char *
 error_message(const ErrorData *error)
 {
 	return error->message != NULL ? error->message : "missing error text";
 }
 
+/* Runs the handler and completes the event. */
 static void
-handle_and_complete(const Worker *worker, const Job *job)
+handle_and_complete(const Worker *worker, const Job *job,
+					const ErrorData *failure)
 {
 	Extension	extension;
 	Datum		result;
@@ -155,6 +157,7 @@ check_still_caller(const Worker *worker)
 			 errhint("Use SET ROLE instead of SET LOCAL ROLE before the call, and neither in a handler.")));
 }
 
+/* Fails an event. */
 static void
 fail_job(const Worker *worker, const Job *job, const ErrorData *failure)
 {
@@ -164,7 +167,7 @@ fail_job(const Worker *worker, const Job *job, const ErrorData *failure)
 					  cstring_to_text(error_message(failure)), NULL);
 }
 
-/* The session was told to stop: the event is left to its lease. */
+/* Raises an error that tells the session to stop.  The event is left to its lease. */
 static void
 raise_cancel(ErrorData *error)
 {
@@ -172,12 +175,14 @@ raise_cancel(ErrorData *error)
 		ReThrowError(error);
 }
 
-/*
- * In a subtransaction, handles and completes an event, or fails it with an
- * earlier attempt's error.  Returns the error that this has, or NULL.
- */
+/* What is done to an event; a failure is that of an earlier step. */
+typedef void (*Step) (const Worker *worker, const Job *job,
+					  const ErrorData *failure);
+
+/* Takes a step in a subtransaction; returns its error, or NULL. */
 static ErrorData *
-attempt(const Worker *worker, const Job *job, const ErrorData *failure)
+try_step(Step step, const Worker *worker, const Job *job,
+		 const ErrorData *failure)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -187,10 +192,7 @@ attempt(const Worker *worker, const Job *job, const ErrorData *failure)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		if (failure == NULL)
-			handle_and_complete(worker, job);
-		else
-			fail_job(worker, job, failure);
+		step(worker, job, failure);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -243,6 +245,7 @@ commit(void)
 	return caught;
 }
 
+/* Commits, where nothing can be failed if that fails. */
 static void
 commit_or_raise(void)
 {
@@ -259,7 +262,7 @@ commit_or_raise(void)
 static void
 process_job(const Worker *worker, const Job *job)
 {
-	ErrorData  *error = attempt(worker, job, NULL);
+	ErrorData  *error = try_step(handle_and_complete, worker, job, NULL);
 
 	if (error == NULL)
 		error = commit();
@@ -267,7 +270,7 @@ process_job(const Worker *worker, const Job *job)
 		return;
 
 	report_failure(error);
-	error = attempt(worker, job, error);
+	error = try_step(fail_job, worker, job, error);
 	if (error != NULL && error->sqlerrcode != ERRCODE_TOKEN_OUTDATED &&
 		error->sqlerrcode != ERRCODE_KEY_NOT_FOUND)
 		ReThrowError(error);

@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * record.c
- *	  Recording one event.
+ *	  Recording one event, and what a batch needs of that.
  *
- * Whoever records an event holds its lock until the transaction ends, and a
- * duplicate waits for that before it looks.  Otherwise it would wait at the
- * unique index, under a snapshot that can't see what it waits for.
+ * Whoever records an event holds its lock until the transaction ends (but see
+ * may_lock_more), and a duplicate waits for that before it looks.  Otherwise
+ * it would wait at the unique index, under a snapshot that can't see what it
+ * waits for.
  *
  *-------------------------------------------------------------------------
  */
@@ -114,7 +115,7 @@ insert_stream_event(const Extension *extension, const NewEvent *event,
 	StreamId	stream = {event->id.tenant, event->id.source, event->stream};
 	Parameters	parameters = {0};
 
-	if (!try_stream(&stream, STREAM_RECORDING))
+	if (!try_lock_stream(&stream, STREAM_RECORDING))
 		return insert_event(extension, event, now);
 
 	add_new_event(&parameters, event);
@@ -123,19 +124,19 @@ insert_stream_event(const Extension *extension, const NewEvent *event,
 	if (run_statement(extension, INSERT_STREAM_EVENT, &parameters,
 					  NULL, NULL) > 0)
 		return true;
-	leave_stream(&stream, STREAM_RECORDING);
+	unlock_stream(&stream, STREAM_RECORDING);
 	return false;
 }
 
 void
 delete_expired_events(const Extension *extension, text *tenant, text *source,
-					  ArrayType *event_ids, TimestampTz now)
+					  Datum *event_ids, int count, TimestampTz now)
 {
 	Parameters	parameters = {0};
 
 	add_pointer(&parameters, tenant);
 	add_pointer(&parameters, source);
-	add_pointer(&parameters, event_ids);
+	add_texts(&parameters, event_ids, count);
 	add_time(&parameters, now);
 	(void) run_statement(extension, DELETE_EXPIRED_EVENTS, &parameters,
 						 NULL, NULL);
@@ -159,8 +160,7 @@ read_duplicate(const Extension *extension, const NewEvent *event,
 		Datum		id = PointerGetDatum(event->id.event_id);
 
 		delete_expired_events(extension, event->id.tenant, event->id.source,
-							  construct_array(&id, 1, TEXTOID, -1, false,
-											  TYPALIGN_INT), now);
+							  &id, 1, now);
 		return false;
 	}
 	record->is_duplicate = true;
@@ -214,10 +214,8 @@ lock_and_record(const Extension *extension, const NewEvent *event,
 				Record *record)
 {
 	LOCKTAG		tag = record_lock_tag(&event->id);
-	bool		locked = may_lock_more();
+	bool		locked = take_optional_lock(&tag, ExclusiveLock);
 
-	if (locked)
-		take_lock(&tag, ExclusiveLock);
 	record_event(extension, event, record);
 	if (locked && record->is_duplicate)
 		drop_lock(&tag, ExclusiveLock);

@@ -1,14 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * record.h
- *	  What recording one event and recording a batch have in common.
+ *	  Recording one event, and what a batch needs of that.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef IDEMPOTENCY_RECORD_H
 #define IDEMPOTENCY_RECORD_H
 
-#include "utils/array.h"
 #include "utils/timestamp.h"
 
 #include "extension.h"
@@ -29,7 +28,7 @@ extern bool may_look(void);
 
 /* Deletes those of the events that don't count any more. */
 extern void delete_expired_events(const Extension *extension, text *tenant,
-								  text *source, ArrayType *event_ids,
+								  text *source, Datum *event_ids, int count,
 								  TimestampTz now);
 
 /*

@@ -9,7 +9,7 @@
 
 #include "arguments.h"
 #include "compat.h"
-#include "lock.h"
+#include "finish.h"
 #include "plans.h"
 
 PG_FUNCTION_INFO_V1(webhook_inbox_requeue);
@@ -19,16 +19,13 @@ Datum
 webhook_inbox_requeue(PG_FUNCTION_ARGS)
 {
 	EventId		id = event_arguments(fcinfo);
-	LOCKTAG		tag = work_lock_tag(&id);
 	Extension	extension;
 	Parameters	parameters = {0};
 
 	check_may_write();
 	extension = find_extension(fcinfo, INBOX_TABLE);
-	if (may_lock_more())
-		take_lock(&tag, ExclusiveLock);
 	add_event(&parameters, &id);
-	add_time(&parameters, read_clock().now);
+	add_time(&parameters, lock_event(&id));
 	PG_RETURN_BOOL(run_statement(&extension, REQUEUE_EVENT, &parameters,
 								 NULL, NULL) > 0);
 }

@@ -137,10 +137,10 @@
  * What has been due longest comes first.
  *
  * Each has an index of its own, and must not use another's, reading what is
- * due of everybody.  An array of one source is as good as that source, but
- * for the planner, who doesn't see that ordering by it is futile; and only
- * the right index yields that order.  To tell a source of a tenant from a
- * source, that index has the other of the two names of the same collation.
+ * due of everybody.  The planner ignores ORDER BY source where source = $4.
+ * With = ANY (ARRAY[$4]) it keeps that order, which only the right index
+ * yields.  DUE_OF_BOTH uses POSIX, a collation equal to C, to differ from
+ * DUE_OF_SOURCE.
  */
 #define DUE "due_at" LE "$1"
 #define DUE_OF_SOURCE DUE " AND source" EQ "ANY (ARRAY[$4])"
@@ -364,7 +364,7 @@ const Statement statements[NUM_STATEMENTS] = {
 		"DELETE FROM %1$s WHERE " EACH_EVENT("$3", IS_EXPIRED_AT("$4")),
 		{TEXTOID, TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID}
 	},
-	[WAKE_EVENTS] = {
+	[GIVE_TURNS] = {
 		INBOX_TABLE,
 		/* tenant, source, array of event_id, time */
 		"UPDATE %1$s SET due_at = $4 WHERE "
@@ -397,25 +397,25 @@ const Statement statements[NUM_STATEMENTS] = {
 	},
 	[TAKE_DUE] = {
 		INBOX_TABLE,
-		/* time, limit, least token, lease end */
+		/* end of the list, limit, least token, lease end */
 		TAKE_TEXT(DUE, BY_TIME, "$4"),
 		{TIMESTAMPTZOID, INT8OID, INT8OID, TIMESTAMPTZOID}
 	},
 	[TAKE_DUE_OF_SOURCE] = {
 		INBOX_TABLE,
-		/* time, limit, least token, source, lease end */
+		/* as TAKE_DUE, with the source before the lease end */
 		TAKE_TEXT(DUE_OF_SOURCE, BY_SOURCE, "$5"),
 		{TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID, TIMESTAMPTZOID}
 	},
 	[TAKE_DUE_OF_TENANT] = {
 		INBOX_TABLE,
-		/* time, limit, least token, tenant, lease end */
+		/* as TAKE_DUE, with the tenant before the lease end */
 		TAKE_TEXT(DUE_OF_TENANT, BY_TENANT, "$5"),
 		{TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID, TIMESTAMPTZOID}
 	},
 	[TAKE_DUE_OF_BOTH] = {
 		INBOX_TABLE,
-		/* time, limit, least token, tenant, source, lease end */
+		/* as TAKE_DUE, with the tenant and the source before the lease end */
 		TAKE_TEXT(DUE_OF_BOTH, BY_BOTH, "$6"),
 		{TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 	},
@@ -463,7 +463,7 @@ const Statement statements[NUM_STATEMENTS] = {
 					" AND due_at" LE "$4) IS TRUE"),
 		{EVENT_TYPES, TIMESTAMPTZOID, INTERVALOID, TEXTOID}
 	},
-	[QUIET_EVENTS] = {
+	[REMOVE_TURNS] = {
 		INBOX_TABLE,
 		/*
 		 * tenant, source, array of event_id, whether they are finished,
@@ -491,7 +491,7 @@ const Statement statements[NUM_STATEMENTS] = {
 		" last_error = $7 WHERE " EVENT_IS_HELD,
 		{HELD_EVENT_TYPES, TIMESTAMPTZOID, TEXTOID}
 	},
-	[FAIL_EVENT] = {
+	[END_EVENT] = {
 		INBOX_TABLE,
 		/* default ttl, last_error */
 		"UPDATE %1$s SET state = 'dead', last_error = $7,"
@@ -502,14 +502,14 @@ const Statement statements[NUM_STATEMENTS] = {
 		INBOX_TABLE,
 		/* time */
 		"UPDATE %1$s SET " REQUEUE_AT("$4") " WHERE " EVENT_IS
-		" AND (finished_at IS NULL) IS FALSE",
+		" AND (finished_at IS NOT NULL AND NOT " IS_EXPIRED_AT("$4") ") IS TRUE",
 		{EVENT_TYPES, TIMESTAMPTZOID}
 	},
 	[REQUEUE_DEAD] = {
 		INBOX_TABLE,
 		/* time, limit or NULL, tenant or NULL, source or NULL */
 		"UPDATE %1$s SET " REQUEUE_AT("$1") " WHERE "
-		IN_UNLOCKED("state" EQ "'dead'"
+		IN_UNLOCKED("state" EQ "'dead' AND NOT " IS_EXPIRED_AT("$1")
 					" AND ($3 IS NULL OR tenant_id" EQ "$3)"
 					" AND ($4 IS NULL OR source" EQ "$4)"
 					" ORDER BY finished_at LIMIT $2"),

@@ -7,8 +7,35 @@
  */
 #include "postgres.h"
 
+#include "lapsed.h"
 #include "plans.h"
 #include "stream.h"
+
+/* so many turns of a blocked stream are worth being removed */
+#define MANY_TURNS 8
+
+/* What a fetch finds at the head of a stream. */
+typedef enum HeadKind
+{
+	HEAD_NONE,					/* every event is finished */
+	HEAD_BLOCKED,				/* one is in flight, or the first is not due */
+	HEAD_LAPSED,				/* one was in flight until its lease lapsed */
+	HEAD_READY,					/* the first can be handed out */
+} HeadKind;
+
+typedef struct Head
+{
+	HeadKind	kind;
+	EventId		id;				/* of that event, unless there is none */
+	int32		attempt;
+} Head;
+
+/* What became of a stream's events whose leases had lapsed. */
+typedef struct Lapsed
+{
+	bool		any;			/* were there any? */
+	List	   *buried;			/* the ids of those that are dead now */
+} Lapsed;
 
 /* The columns of SELECT_HEAD. */
 enum HeadColumn
@@ -21,7 +48,7 @@ enum HeadColumn
 };
 
 bool
-try_stream(const StreamId *id, LOCKMODE mode)
+try_lock_stream(const StreamId *id, LOCKMODE mode)
 {
 	LOCKTAG		tag = stream_lock_tag(id);
 
@@ -29,14 +56,15 @@ try_stream(const StreamId *id, LOCKMODE mode)
 }
 
 void
-leave_stream(const StreamId *id, LOCKMODE mode)
+unlock_stream(const StreamId *id, LOCKMODE mode)
 {
 	LOCKTAG		tag = stream_lock_tag(id);
 
 	drop_lock(&tag, mode);
 }
 
-Head
+/* Looks at the head of a stream. */
+static Head
 read_head(const Extension *extension, const StreamId *id, TimestampTz now)
 {
 	Head		head = {.kind = HEAD_NONE};
@@ -65,4 +93,197 @@ read_head(const Extension *extension, const StreamId *id, TimestampTz now)
 	else
 		head.kind = HEAD_READY;
 	return head;
+}
+
+/* Tells whether two names are the same. */
+static bool
+same_text(const text *a, const text *b)
+{
+	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
+		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
+}
+
+/* Tells whether a row of the head's stream is the head. */
+static bool
+is_head(const DueRow *row, const Head *head)
+{
+	return head->kind != HEAD_NONE &&
+		same_text(row->id.event_id, head->id.event_id);
+}
+
+/* Tells whether a row belongs to a stream. */
+static bool
+is_of_stream(const DueRow *row, const StreamId *id)
+{
+	return row->stream != NULL && same_text(row->stream, id->stream) &&
+		same_text(row->id.source, id->source) &&
+		same_text(row->id.tenant, id->tenant);
+}
+
+/*
+ * Removes the turns of a stream's listed rows, of those that are finished
+ * or of those that are not, and of the other events given.  The head keeps
+ * its own; so does the first that waits, which may come before one in flight
+ * that is failed for an hour; and so does what has changed since it was
+ * listed.
+ */
+static void
+remove_turns(const Fetch *fetch, const StreamId *id, DueList *list,
+		   bool finished, List *others, const Head *head)
+{
+	Datum	   *event_ids = palloc((list->count + list_length(others)) *
+								   sizeof(Datum));
+	int			count = 0;
+	Parameters	parameters = {0};
+	ListCell   *cell;
+
+	for (int i = 0; i < list->count; i++)
+	{
+		const DueRow *row = &list->rows[i];
+
+		if (is_of_stream(row, id) && row->is_finished == finished &&
+			!row->has_lapsed && !is_head(row, head))
+			event_ids[count++] = PointerGetDatum(row->id.event_id);
+	}
+	foreach(cell, others)
+		event_ids[count++] = PointerGetDatum(lfirst(cell));
+	if (count == 0)
+		return;
+
+	add_pointer(&parameters, id->tenant);
+	add_pointer(&parameters, id->source);
+	add_texts(&parameters, event_ids, count);
+	add_boolean(&parameters, finished);
+	add_pointer(&parameters, id->stream);
+	list->removed += (int) run_statement(fetch->extension, REMOVE_TURNS,
+										 &parameters, NULL, NULL);
+}
+
+/*
+ * Looks for the event of a stream to hand out.  What was in flight until its
+ * lease lapsed is taken back first, also if another comes before it by now:
+ * two workers must not hold events of one stream.
+ */
+static Head
+find_head(const Fetch *fetch, const StreamId *id, Lapsed *lapsed)
+{
+	for (;;)
+	{
+		Head		head = read_head(fetch->extension, id, fetch->clock.now);
+		LapsedFate	fate;
+
+		if (head.kind != HEAD_LAPSED)
+			return head;
+		fate = settle_lapsed(fetch, &head.id, head.attempt);
+		if (fate == LAPSED_HELD)
+		{
+			head.kind = HEAD_BLOCKED;
+			return head;
+		}
+		lapsed->any = true;
+		if (fate == LAPSED_BURIED)
+			lapsed->buried = lappend(lapsed->buried, head.id.event_id);
+	}
+}
+
+/*
+ * Removes the turns of a stream that has nothing to hand out, if it can
+ * be made sure that nobody is recording what counts on them.
+ */
+static void
+close_stream(const Fetch *fetch, const StreamId *id, DueList *list,
+			 List *buried)
+{
+	Head		head;
+
+	if (!try_lock_stream(id, STREAM_CLOSING))
+		return;
+	head = read_head(fetch->extension, id, fetch->clock.now);
+	if (head.kind == HEAD_NONE)
+		remove_turns(fetch, id, list, true, buried, &head);
+	else
+		unlock_stream(id, STREAM_CLOSING);
+}
+
+/*
+ * Removes the turns that a stream has beside that of the event that was
+ * just handed out.  Those of finished events stay while somebody is recording
+ * an event that may count on them, and come before the one handed out.  Who
+ * begins to record after that sees them finished, or counts on that one.
+ */
+static void
+remove_other_turns(const Fetch *fetch, const StreamId *id, DueList *list,
+			  List *buried, const Head *head)
+{
+	remove_turns(fetch, id, list, false, NIL, head);
+	if (!try_lock_stream(id, STREAM_CLOSING))
+		return;
+	remove_turns(fetch, id, list, true, buried, head);
+	unlock_stream(id, STREAM_CLOSING);
+}
+
+/* Tells whether the head is among the listed rows. */
+static bool
+is_listed(const DueList *list, const StreamId *id, const Head *head)
+{
+	for (int i = 0; i < list->count; i++)
+	{
+		if (is_of_stream(&list->rows[i], id) && is_head(&list->rows[i], head))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Marks the listed rows of a stream, so that it isn't visited again.  Returns
+ * how many they are.
+ */
+static int
+mark_stream(const StreamId *id, DueList *list)
+{
+	int			count = 0;
+
+	for (int i = 0; i < list->count; i++)
+	{
+		if (!is_of_stream(&list->rows[i], id))
+			continue;
+		list->rows[i].is_done = true;
+		count++;
+	}
+	return count;
+}
+
+/*
+ * Turns that are of no use to a blocked stream would be met by every fetch, so
+ * they are removed if there are many.  A few are left: removing one locks its
+ * row, and if that comes to be the next event, nobody can hand it out until
+ * this transaction ends.
+ */
+void
+visit_stream(Fetch *fetch, DueList *list, const DueRow *row)
+{
+	StreamId	id = {row->id.tenant, row->id.source, row->stream};
+	Lapsed		lapsed = {0};
+	Head		head;
+	int			turns;
+
+	if (!try_lock_stream(&id, STREAM_FETCHING))
+		return;
+	turns = mark_stream(&id, list);
+	head = find_head(fetch, &id, &lapsed);
+	if (head.kind == HEAD_READY &&
+		take_event(fetch, &head.id))
+	{
+		if (is_listed(list, &id, &head))
+			list->removed++;
+		remove_other_turns(fetch, &id, list, lapsed.buried, &head);
+		return;
+	}
+
+	if (head.kind == HEAD_NONE)
+		close_stream(fetch, &id, list, lapsed.buried);
+	else if (head.kind == HEAD_BLOCKED && turns >= MANY_TURNS)
+		remove_turns(fetch, &id, list, false, NIL, &head);
+	if (!lapsed.any)
+		unlock_stream(&id, STREAM_FETCHING);
 }

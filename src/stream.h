@@ -13,12 +13,13 @@
  * event that is recorded behind an earlier one gets no turn.  A finished
  * event keeps its turn until a fetch has passed it on, by handing out the
  * next event, or has found that there is none.  So, while a stream has
- * unfinished events, the first of them has a turn or a finished one has.
- * Turns beyond that do no harm, but cost each fetch a look.
+ * unfinished events, the one in flight or, without one, the first of them has
+ * a turn, or a finished one has.  Turns beyond that do no harm, but cost each
+ * fetch a look.
  *
  * Locks.  A transaction holds the stream's lock until it ends, when it
  *
- *	records	an event without a turn, counting on an earlier one's;
+ *	records	an event that may count on an earlier one's turn;
  *	fetches	an event, so that nobody else hands out one meanwhile, though he
  *			can't see this one in flight;
  *	closes	the stream, which has nothing to hand out, so that nobody counts
@@ -27,43 +28,32 @@
  * Closing conflicts with everything, fetching with fetching, and recording
  * with neither itself nor fetching.  Who can't get the lock does without:
  * gives the event a turn of its own, which costs a fetch one look more;
- * leaves the stream to a later fetch; leaves the turn where it is.
+ * leaves the stream to a later fetch; leaves the turn where it is.  (Beside
+ * an event that is handed out, turns are taken away under the closing lock,
+ * too, but only for a moment: see remove_other_turns.)
  *
  *-------------------------------------------------------------------------
  */
 #ifndef IDEMPOTENCY_STREAM_H
 #define IDEMPOTENCY_STREAM_H
 
+#include "due.h"
 #include "lock.h"
 
 #define STREAM_RECORDING RowExclusiveLock
 #define STREAM_FETCHING ShareUpdateExclusiveLock
 #define STREAM_CLOSING ExclusiveLock
 
-/* What a fetch finds at the head of a stream. */
-typedef enum HeadKind
-{
-	HEAD_NONE,					/* every event is finished */
-	HEAD_BLOCKED,				/* one is in flight, or the first is not due */
-	HEAD_LAPSED,				/* one was in flight until its lease lapsed */
-	HEAD_READY,					/* the first can be handed out */
-} HeadKind;
-
-typedef struct Head
-{
-	HeadKind	kind;
-	EventId		id;				/* of that event */
-	int32		attempt;
-} Head;
-
 /* Tries to lock a stream, until the transaction ends. */
-extern bool try_stream(const StreamId *id, LOCKMODE mode);
+extern bool try_lock_stream(const StreamId *id, LOCKMODE mode);
 
 /* Gives the lock back, where nothing was done that needs it. */
-extern void leave_stream(const StreamId *id, LOCKMODE mode);
+extern void unlock_stream(const StreamId *id, LOCKMODE mode);
 
-/* Looks at the head of a stream. */
-extern Head read_head(const Extension *extension, const StreamId *id,
-					  TimestampTz now);
+/*
+ * Hands out the next event of the stream that a listed row belongs to, if
+ * there is one to hand out.
+ */
+extern void visit_stream(Fetch *fetch, DueList *list, const DueRow *row);
 
 #endif							/* IDEMPOTENCY_STREAM_H */

@@ -66,6 +66,12 @@ SELECT count(*) FROM webhook_inbox_fetch(5);
 SELECT count(*) FROM webhook_inbox WHERE due_at IS NOT NULL;
 RESET idempotency.webhook_max_attempts;
 
+-- Any number of leases that lapsed, in one transaction.
+TRUNCATE webhook_inbox;
+SELECT count(*) FROM webhook_inbox_record_batch('acme', 's', (SELECT jsonb_agg(jsonb_build_object('event_id', i::text)) FROM generate_series(1, 2000) AS i));
+SELECT count(*) FROM webhook_inbox_fetch(2000, lease => '0');
+SELECT count(*) FROM webhook_inbox_fetch(2000);
+
 -- What has failed comes after what has been due longer.
 TRUNCATE webhook_inbox;
 SELECT count(webhook_inbox_record('acme', 's', i::text)) FROM generate_series(1, 3) AS i;

@@ -1,6 +1,7 @@
--- Every error of the inbox, by its SQLSTATE, from every function that can
--- raise it.  Those of a batch's elements are in batch.sql, those of tokens in
--- finish.sql, those of a handler in process.sql.
+-- Every error of the inbox's arguments, by its SQLSTATE, from every function
+-- that can raise it.  Those of a batch's elements are in batch.sql, those of
+-- tokens in finish.sql, those of a handler in process.sql, and 42501 is in
+-- privileges.sql and tenant.sql.
 CREATE FUNCTION ignore(event webhook_event) RETURNS void LANGUAGE sql AS '';
 \set VERBOSITY sqlstate
 
@@ -53,6 +54,7 @@ SELECT webhook_inbox_fetch(lease => '300000 years');
 SELECT webhook_inbox_complete('t', 's', 'e', NULL);
 SELECT webhook_inbox_fail('t', 's', 'e', NULL, 'x');
 SELECT webhook_inbox_fail('t', 's', 'e', 1, 'x', '-1 s');
+SELECT webhook_inbox_fail('t', 's', 'e', 1, 'x', '300000 years');
 SELECT webhook_inbox_requeue_dead(max_rows => 0);
 CALL webhook_inbox_process('ignore(webhook_event)', max_events => -1);
 

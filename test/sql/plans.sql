@@ -34,6 +34,7 @@ BEGIN
 	CALL expect_few_reads($s$ SELECT webhook_inbox_complete('acme', 'big', event_id, token) FROM webhook_inbox_fetch(1, 'big') $s$);
 	CALL expect_few_reads($s$ SELECT webhook_inbox_requeue('acme', 'done', '7') $s$);
 	CALL expect_few_reads($s$ SELECT webhook_inbox_requeue_dead(max_rows => 5) $s$);
+	CALL expect_few_reads($s$ SELECT webhook_inbox_fetch(5, 'blocked') $s$);
 	CALL expect_few_reads($s$ SELECT idempotency_claim('acme', '7') $s$);
 	CALL expect_few_reads($s$ SELECT idempotency_complete('acme', k, token) FROM (SELECT gen_random_uuid()::text AS k OFFSET 0) AS g, idempotency_claim('acme', k) $s$);
 	CALL expect_few_reads($s$ SELECT idempotency_claim_abandoned(5) $s$);
@@ -44,6 +45,10 @@ CALL expect_few_reads_everywhere();
 SELECT count(*) FROM webhook_inbox_record_batch('acme', 'big', (SELECT jsonb_agg(jsonb_build_object('event_id', i::text)) FROM generate_series(1, 3000) AS i));
 SELECT count(*) FROM webhook_inbox_record_batch('acme', 'stream', (SELECT jsonb_agg(jsonb_build_object('event_id', i::text, 'stream', 'x', 'sequence', i)) FROM generate_series(1, 3000) AS i));
 SELECT count(*) FROM webhook_inbox_record_batch('acme', 'done', (SELECT jsonb_agg(jsonb_build_object('event_id', i::text, 'stream', 'x', 'processed', true)) FROM generate_series(1, 3000) AS i));
+-- as many streams, whose first events are in flight
+SELECT count(*) FROM webhook_inbox_record_batch('acme', 'blocked', (SELECT jsonb_agg(jsonb_build_object('event_id', i::text, 'stream', (i % 300)::text)) FROM generate_series(1, 3000) AS i));
+SELECT count(*) FROM webhook_inbox_fetch(300, 'blocked');
+SELECT count(*) AS turns FROM webhook_inbox WHERE source = 'blocked' AND due_at IS NOT NULL;
 INSERT INTO idempotency_keys (tenant_id, scope, key, token, attempt, created_at, expires_at, completed_at)
 SELECT 'acme', '', i::text, 1, 1, now(), now() + interval '1 day', now() FROM generate_series(1, 3000) AS i ON CONFLICT DO NOTHING;
 CALL expect_few_reads_everywhere();

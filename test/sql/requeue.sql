@@ -32,5 +32,13 @@ SELECT webhook_inbox_requeue_dead(source => 'odd');
 SELECT webhook_inbox_requeue_dead();
 SELECT state, count(*), max(attempt) FROM webhook_inbox GROUP BY state;
 SELECT count(*) FROM webhook_inbox_fetch(10);
+-- An event that has expired is none.
+SELECT event_id, webhook_inbox_fail(tenant_id, source, event_id, token, 'oops') FROM webhook_inbox WHERE event_id IN ('2', '4');
+SELECT event_id FROM webhook_inbox_fetch(10);
+SET idempotency.clock_offset = '8 days';
+SELECT webhook_inbox_requeue('acme', 'even', '2');
+SELECT webhook_inbox_requeue_dead();
+RESET idempotency.clock_offset;
+SELECT webhook_inbox_requeue_dead();
 RESET idempotency.webhook_max_attempts;
 TRUNCATE webhook_inbox;

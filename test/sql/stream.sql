@@ -120,8 +120,7 @@ SELECT rec('8', 'x', 8);
 SELECT * FROM next_events();
 SELECT complete('8');
 
--- A fetch does not read the events that wait: neither as many in a stream,
--- nor as many streams that are blocked, nor all that is processed.
+-- Events that wait have no turn, however they were recorded.
 TRUNCATE webhook_inbox;
 SELECT count(webhook_inbox_record('acme', 's', 'one by one ' || i, stream => 'x')) FROM generate_series(1, 2000) AS i;
 SELECT count(*) FROM webhook_inbox_record_batch('acme', 's',
