@@ -11,7 +11,6 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
 #include "arguments.h"
 #include "claim.h"
@@ -51,15 +50,6 @@ static const ResultColumn execute_columns[NUM_EXECUTE_COLUMNS] = {
 	[EXECUTE_RETRY_AFTER] = {"retry_after", INT4OID},
 };
 
-/* Returns the response type that lies beside the extension's functions. */
-static Oid
-response_type(const Extension *extension)
-{
-	return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
-						   CStringGetDatum(RESPONSE_TYPE),
-						   ObjectIdGetDatum(extension->schema));
-}
-
 /* Checks a handler: it takes jsonb, and returns that or a response. */
 static void
 check_execute_handler(Oid handler, const Extension *extension)
@@ -68,7 +58,7 @@ check_execute_handler(Oid handler, const Extension *extension)
 
 	check_handler(handler, JSONBOID, HANDLER_SIGNATURE);
 	returned = get_func_rettype(handler);
-	if (returned != JSONBOID && returned != response_type(extension))
+	if (returned != JSONBOID && returned != find_type(extension, RESPONSE_TYPE))
 		report_bad_handler("returns the wrong type", HANDLER_SIGNATURE);
 }
 

@@ -13,6 +13,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -54,4 +55,12 @@ find_extension(FunctionCallInfo fcinfo, TableId table_id)
 				 errhint("Call the functions that CREATE EXTENSION made.")));
 	extension.owner = table_owner(extension.table);
 	return extension;
+}
+
+Oid
+find_type(const Extension *extension, const char *name)
+{
+	return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+						   CStringGetDatum(name),
+						   ObjectIdGetDatum(extension->schema));
 }

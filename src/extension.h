@@ -29,4 +29,7 @@ typedef struct Extension
 /* Finds the table beside the SQL function that was called. */
 extern Extension find_extension(FunctionCallInfo fcinfo, TableId table_id);
 
+/* Returns the type of that name beside the tables; 0 if there is none. */
+extern Oid	find_type(const Extension *extension, const char *name);
+
 #endif							/* IDEMPOTENCY_EXTENSION_H */

@@ -13,7 +13,6 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -21,7 +20,6 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
-#include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "arguments.h"
@@ -69,22 +67,13 @@ check_may_commit(FunctionCallInfo fcinfo)
 			 errhint("Call it on its own, or use webhook_inbox_fetch and webhook_inbox_complete.")));
 }
 
-/* Returns the event type that lies beside the extension's functions. */
-static Oid
-event_type(const Extension *extension)
-{
-	return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
-						   CStringGetDatum(EVENT_TYPE),
-						   ObjectIdGetDatum(extension->schema));
-}
-
 /* Finds the extension, which may have changed since the last commit. */
 static Extension
 find_extension_and_check(const Worker *worker)
 {
 	Extension	extension = find_extension(worker->fcinfo, INBOX_TABLE);
 
-	check_handler(worker->handler, event_type(&extension), HANDLER_SIGNATURE);
+	check_handler(worker->handler, find_type(&extension, EVENT_TYPE), HANDLER_SIGNATURE);
 	return extension;
 }
 
@@ -111,7 +100,7 @@ fetch_job(const Worker *worker, Job *job)
 	if (events == NIL)
 		return false;
 	tuple = ((FetchedEvent *) linitial(events))->tuple;
-	type = lookup_rowtype_tupdesc_copy(event_type(&extension), -1);
+	type = lookup_rowtype_tupdesc_copy(find_type(&extension, EVENT_TYPE), -1);
 	job->id.tenant = event_text(tuple, type, FETCHED_TENANT_ID);
 	job->id.source = event_text(tuple, type, FETCHED_SOURCE);
 	job->id.event_id = event_text(tuple, type, FETCHED_EVENT_ID);
