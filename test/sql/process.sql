@@ -131,7 +131,7 @@ CALL webhook_inbox_process('dawdle(webhook_event)');
 RESET statement_timeout;
 SELECT state, attempt, last_error FROM webhook_inbox WHERE event_id = 'dawdle';
 -- ... also while it commits
-CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(100); RETURN NULL; END $$;
+CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(5); RETURN NULL; END $$;
 CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON effects DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dawdle();
 SELECT count(webhook_inbox_record('acme', 's', 'at commit ' || i, '{}')) FROM generate_series(1, 2) AS i;
 SET statement_timeout = 200;
