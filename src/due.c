@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "executor/spi.h"
 
 #include "due.h"
@@ -21,7 +22,8 @@ enum DueColumn
 	DUE_STREAM,
 	DUE_STATE,
 	DUE_ATTEMPT,
-	DUE_DUE_AT
+	DUE_DUE_AT,
+	DUE_XMIN
 };
 
 /* The variants of a statement, by what the filter has. */
@@ -70,6 +72,17 @@ text_column(const SPITupleTable *table, uint64 row, int column)
 	return isnull ? NULL : DatumGetTextPP(value);
 }
 
+/* Tells whether this transaction has written a row. */
+static bool
+is_written_by_us(const SPITupleTable *table, uint64 row)
+{
+	bool		isnull;
+	Datum		xmin = SPI_getbinval(table->vals[row], table->tupdesc,
+									 DUE_XMIN, &isnull);
+
+	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
+}
+
 /* Reads a row of the list. */
 static DueRow
 read_due_row(const SPITupleTable *table, uint64 row)
@@ -89,6 +102,7 @@ read_due_row(const SPITupleTable *table, uint64 row)
 	due.attempt = DatumGetInt32(SPI_getbinval(table->vals[row],
 											  table->tupdesc, DUE_ATTEMPT,
 											  &isnull));
+	due.is_ours = is_written_by_us(table, row);
 	return due;
 }
 

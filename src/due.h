@@ -19,6 +19,7 @@ typedef struct DueRow
 	bool		has_lapsed;		/* it was handed out, and not given back */
 	bool		is_finished;	/* it only has a turn to pass on */
 	int32		attempt;
+	bool		is_ours;		/* this transaction has written it */
 	bool		is_done;		/* nothing is left to be done with it */
 } DueRow;
 

@@ -25,23 +25,26 @@ lapsed_error(int attempt)
 
 /*
  * Locks an event, if the transaction may lock more.  Its old worker may come
- * back, and has to wait until it is certain whether he is too late.
+ * back, and has to wait until it is certain whether he is too late.  False if
+ * somebody else has the lock.
  */
 static bool
-try_lock_lapsed(const EventId *id)
+try_lock_lapsed(const EventId *id, bool *locked)
 {
 	LOCKTAG		tag = work_lock_tag(id);
+	bool		may_lock = may_lock_more();
 
-	return !may_lock_more() || try_lock(&tag, ExclusiveLock);
+	*locked = may_lock && try_lock(&tag, ExclusiveLock);
+	return *locked || !may_lock;
 }
 
 /* Gives the lock back, where it was taken. */
 static void
-unlock_lapsed(const EventId *id)
+unlock_lapsed(const EventId *id, bool locked)
 {
 	LOCKTAG		tag = work_lock_tag(id);
 
-	if (holds_lock(&tag))
+	if (locked)
 		drop_lock(&tag, ExclusiveLock);
 }
 
@@ -50,8 +53,9 @@ static bool
 return_event(const Fetch *fetch, const EventId *id, int attempt)
 {
 	Parameters	parameters = {0};
+	bool		locked;
 
-	if (!try_lock_lapsed(id))
+	if (!try_lock_lapsed(id, &locked))
 		return false;
 	add_event(&parameters, id);
 	add_time(&parameters, fetch->clock.now);
@@ -59,7 +63,7 @@ return_event(const Fetch *fetch, const EventId *id, int attempt)
 	if (run_statement(fetch->extension, RETURN_EVENT, &parameters,
 					  NULL, NULL) > 0)
 		return true;
-	unlock_lapsed(id);
+	unlock_lapsed(id, locked);
 	return false;
 }
 
@@ -68,8 +72,9 @@ static bool
 bury_event(const Fetch *fetch, const EventId *id, int attempt)
 {
 	Parameters	parameters = {0};
+	bool		locked;
 
-	if (!try_lock_lapsed(id))
+	if (!try_lock_lapsed(id, &locked))
 		return false;
 	add_event(&parameters, id);
 	add_time(&parameters, fetch->clock.now);
@@ -78,7 +83,7 @@ bury_event(const Fetch *fetch, const EventId *id, int attempt)
 	if (run_statement(fetch->extension, BURY_EVENT, &parameters,
 					  NULL, NULL) > 0)
 		return true;
-	unlock_lapsed(id);
+	unlock_lapsed(id, locked);
 	return false;
 }
 

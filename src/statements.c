@@ -21,7 +21,7 @@
 #define EQ " OPERATOR(pg_catalog.=) "
 #define NE " OPERATOR(pg_catalog.<>) "
 #define GT " OPERATOR(pg_catalog.>) "
-#define GE " OPERATOR(pg_catalog.>=) "
+#define LT " OPERATOR(pg_catalog.<) "
 #define LE " OPERATOR(pg_catalog.<=) "
 #define PLUS " OPERATOR(pg_catalog.+) "
 
@@ -89,16 +89,23 @@
 /* The order within a stream. */
 #define STREAM_ORDER " ORDER BY sequence, received_at, event_id"
 
-/* The first event of a stream in the given state, if it is before sequence. */
-#define IS_BEHIND_FIRST(stream_is, state_is, sequence) \
-	"EXISTS (SELECT FROM (SELECT sequence FROM %1$s WHERE " stream_is \
-	" AND state" EQ state_is STREAM_ORDER " LIMIT 1) AS first" \
-	" WHERE " sequence " IS NULL OR first.sequence" LE sequence ")"
+/*
+ * The first event of a stream in the given state comes before one with this
+ * sequence and time.
+ */
+#define IS_BEHIND_FIRST(stream_is, state_is, sequence, received_at) \
+	"EXISTS (SELECT FROM (SELECT sequence, received_at FROM %1$s" \
+	" WHERE " stream_is " AND state" EQ state_is STREAM_ORDER " LIMIT 1)" \
+	" AS first WHERE first.sequence" LT sequence \
+	" OR (first.sequence IS NOT NULL AND " sequence " IS NULL)" \
+	" OR ((first.sequence" EQ sequence \
+	" OR (first.sequence IS NULL AND " sequence " IS NULL))" \
+	" AND first.received_at" LT received_at "))"
 
 /* Whether an event that is being recorded has to wait for its turn. */
-#define IS_BEHIND(stream_is, sequence) \
-	"(" IS_BEHIND_FIRST(stream_is, "'pending'", sequence) \
-	" OR " IS_BEHIND_FIRST(stream_is, "'processing'", sequence) ")"
+#define IS_BEHIND(stream_is, sequence, received_at) \
+	"(" IS_BEHIND_FIRST(stream_is, "'pending'", sequence, received_at) " OR " \
+	IS_BEHIND_FIRST(stream_is, "'processing'", sequence, received_at) ")"
 
 /*
  * The rows that a condition holds for, by their place.  They are locked, and
@@ -154,7 +161,7 @@
 #define BY_BOTH " ORDER BY " SOURCE_IN_POSIX ", due_at"
 
 #define LIST_TEXT(due, order) \
-	"SELECT tenant_id, source, event_id, stream, state, attempt, due_at" \
+	"SELECT tenant_id, source, event_id, stream, state, attempt, due_at, xmin" \
 	" FROM %1$s WHERE " due order " LIMIT $2 OFFSET $3"
 
 #define TAKE_TEXT(due, order, lease_end) \
@@ -296,7 +303,7 @@ const Statement statements[NUM_STATEMENTS] = {
 		" headers, stream, sequence, ttl, state, received_at, due_at,"
 		" token, attempt) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9,"
 		" 'pending', $10, CASE WHEN " IS_BEHIND(STREAM_IS("$1", "$2", "$7"),
-												"$8")
+												"$8", "$10")
 		" THEN NULL ELSE $10 END, 0, 0 WHERE " IS_NEW("$3", "$10", "$11")
 		" ON CONFLICT (tenant_id, source, event_id) DO NOTHING",
 		{EVENT_TYPES, JSONBOID, TEXTOID, JSONBOID, TEXTOID, INT8OID,
@@ -320,7 +327,7 @@ const Statement statements[NUM_STATEMENTS] = {
 		" CASE WHEN e.processed THEN 'processed' ELSE 'pending' END,"
 		" e.received_at, CASE WHEN e.processed OR e.turn" EQ "'w' OR"
 		" (e.turn" EQ "'l' AND " IS_BEHIND(STREAM_IS("$1", "$2", "e.stream"),
-										   "e.sequence")
+										   "e.sequence", "e.received_at")
 		") THEN NULL ELSE e.received_at END,"
 		" CASE WHEN e.processed THEN $3 END,"
 		" CASE WHEN e.processed THEN $3" PLUS "COALESCE(e.ttl, $4) END, 0, 0"

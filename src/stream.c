@@ -30,6 +30,14 @@ typedef struct Head
 	int32		attempt;
 } Head;
 
+/* Whose turns are removed. */
+typedef enum TurnsOf
+{
+	OF_WAITING,					/* pending events */
+	OF_FINISHED_BY_OTHERS,		/* finished, not by this transaction */
+	OF_FINISHED
+} TurnsOf;
+
 /* What became of a stream's events whose leases had lapsed. */
 typedef struct Lapsed
 {
@@ -120,18 +128,26 @@ is_of_stream(const DueRow *row, const StreamId *id)
 		same_text(row->id.tenant, id->tenant);
 }
 
+/* Tells whether a listed row is one of those meant. */
+static bool
+is_meant(const DueRow *row, TurnsOf whose)
+{
+	if (row->has_lapsed || row->is_finished != (whose != OF_WAITING))
+		return false;
+	return whose != OF_FINISHED_BY_OTHERS || !row->is_ours;
+}
+
 /*
- * Removes the turns of a stream's listed rows, of those that are finished
- * or of those that are not, and of the other events given.  The head keeps
- * its own; so does the first that waits, which may come before one in flight
- * that is failed for an hour; and so does what has changed since it was
- * listed.
+ * Removes the turns of a stream's listed rows, of those that are meant, and
+ * of those that were buried.  The head keeps its own; so does the first that
+ * waits, which may come before one in flight that is failed for an hour; and
+ * so does what has changed since it was listed.
  */
 static void
 remove_turns(const Fetch *fetch, const StreamId *id, DueList *list,
-		   bool finished, List *others, const Head *head)
+			 TurnsOf whose, List *buried, const Head *head)
 {
-	Datum	   *event_ids = palloc((list->count + list_length(others)) *
+	Datum	   *event_ids = palloc((list->count + list_length(buried)) *
 								   sizeof(Datum));
 	int			count = 0;
 	Parameters	parameters = {0};
@@ -141,11 +157,11 @@ remove_turns(const Fetch *fetch, const StreamId *id, DueList *list,
 	{
 		const DueRow *row = &list->rows[i];
 
-		if (is_of_stream(row, id) && row->is_finished == finished &&
-			!row->has_lapsed && !is_head(row, head))
+		if (is_of_stream(row, id) && is_meant(row, whose) &&
+			!is_head(row, head))
 			event_ids[count++] = PointerGetDatum(row->id.event_id);
 	}
-	foreach(cell, others)
+	foreach(cell, buried)
 		event_ids[count++] = PointerGetDatum(lfirst(cell));
 	if (count == 0)
 		return;
@@ -153,7 +169,7 @@ remove_turns(const Fetch *fetch, const StreamId *id, DueList *list,
 	add_pointer(&parameters, id->tenant);
 	add_pointer(&parameters, id->source);
 	add_texts(&parameters, event_ids, count);
-	add_boolean(&parameters, finished);
+	add_boolean(&parameters, whose != OF_WAITING);
 	add_pointer(&parameters, id->stream);
 	list->removed += (int) run_statement(fetch->extension, REMOVE_TURNS,
 										 &parameters, NULL, NULL);
@@ -200,26 +216,9 @@ close_stream(const Fetch *fetch, const StreamId *id, DueList *list,
 		return;
 	head = read_head(fetch->extension, id, fetch->clock.now);
 	if (head.kind == HEAD_NONE)
-		remove_turns(fetch, id, list, true, buried, &head);
+		remove_turns(fetch, id, list, OF_FINISHED, buried, &head);
 	else
 		unlock_stream(id, STREAM_CLOSING);
-}
-
-/*
- * Removes the turns that a stream has beside that of the event that was
- * just handed out.  Those of finished events stay while somebody is recording
- * an event that may count on them, and come before the one handed out.  Who
- * begins to record after that sees them finished, or counts on that one.
- */
-static void
-remove_other_turns(const Fetch *fetch, const StreamId *id, DueList *list,
-			  List *buried, const Head *head)
-{
-	remove_turns(fetch, id, list, false, NIL, head);
-	if (!try_lock_stream(id, STREAM_CLOSING))
-		return;
-	remove_turns(fetch, id, list, true, buried, head);
-	unlock_stream(id, STREAM_CLOSING);
 }
 
 /* Tells whether the head is among the listed rows. */
@@ -254,10 +253,34 @@ mark_stream(const StreamId *id, DueList *list)
 }
 
 /*
+ * Hands out the head, and removes the turns that the stream has beside its.
+ *
+ * Those of finished events stay if somebody is recording (closing says that
+ * nobody was when the head was looked for): what he records may count on
+ * them, and come before the head.  So do those of events that are finished by
+ * this transaction, for others still see them unfinished.
+ */
+static bool
+hand_out_head(Fetch *fetch, const StreamId *id, DueList *list, bool closing,
+			  const Head *head)
+{
+	if (!take_event(fetch, &head->id))
+		return false;
+	if (is_listed(list, id, head))
+		list->removed++;
+	remove_turns(fetch, id, list, OF_WAITING, NIL, head);
+	if (closing)
+		remove_turns(fetch, id, list, OF_FINISHED_BY_OTHERS, NIL, head);
+	return true;
+}
+
+/*
  * Turns that are of no use to a blocked stream would be met by every fetch, so
  * they are removed if there are many.  A few are left: removing one locks its
  * row, and if that comes to be the next event, nobody can hand it out until
  * this transaction ends.
+ *
+ * A buried event that keeps its turn is due last now, not first.
  */
 void
 visit_stream(Fetch *fetch, DueList *list, const DueRow *row)
@@ -266,24 +289,24 @@ visit_stream(Fetch *fetch, DueList *list, const DueRow *row)
 	Lapsed		lapsed = {0};
 	Head		head;
 	int			turns;
+	bool		closing;
+	bool		handed_out;
 
 	if (!try_lock_stream(&id, STREAM_FETCHING))
 		return;
 	turns = mark_stream(&id, list);
+	closing = try_lock_stream(&id, STREAM_CLOSING);
 	head = find_head(fetch, &id, &lapsed);
-	if (head.kind == HEAD_READY &&
-		take_event(fetch, &head.id))
-	{
-		if (is_listed(list, &id, &head))
-			list->removed++;
-		remove_other_turns(fetch, &id, list, lapsed.buried, &head);
-		return;
-	}
-
+	handed_out = head.kind == HEAD_READY &&
+		hand_out_head(fetch, &id, list, closing, &head);
 	if (head.kind == HEAD_NONE)
 		close_stream(fetch, &id, list, lapsed.buried);
 	else if (head.kind == HEAD_BLOCKED && turns >= MANY_TURNS)
-		remove_turns(fetch, &id, list, false, NIL, &head);
-	if (!lapsed.any)
+		remove_turns(fetch, &id, list, OF_WAITING, NIL, &head);
+	list->removed += list_length(lapsed.buried);
+
+	if (closing)
+		unlock_stream(&id, STREAM_CLOSING);
+	if (!handed_out && !lapsed.any)
 		unlock_stream(&id, STREAM_FETCHING);
 }

@@ -30,7 +30,7 @@
  * gives the event a turn of its own, which costs a fetch one look more;
  * leaves the stream to a later fetch; leaves the turn where it is.  (Beside
  * an event that is handed out, turns are taken away under the closing lock,
- * too, but only for a moment: see remove_other_turns.)
+ * too, but only for a moment: see hand_out_head.)
  *
  *-------------------------------------------------------------------------
  */
