@@ -103,16 +103,6 @@ list_abandoned(const Search *search, int64 limit, int64 offset)
 	return run_set_statement(&search->extension, LIST_ABANDONED, &parameters);
 }
 
-/* Returns a text column of a listed key. */
-static text *
-listed_text(const SPITupleTable *table, uint64 row, int column)
-{
-	bool		isnull;
-
-	return DatumGetTextPP(SPI_getbinval(table->vals[row], table->tupdesc,
-										column + 1, &isnull));
-}
-
 /* Takes over what was listed; returns how many keys that were. */
 static int
 resume_listed(const Search *search, const SPITupleTable *table, uint64 count,
@@ -124,9 +114,9 @@ resume_listed(const Search *search, const SPITupleTable *table, uint64 count,
 	{
 		KeyId		id;
 
-		id.tenant = listed_text(table, i, LISTED_TENANT);
-		id.scope = listed_text(table, i, LISTED_SCOPE);
-		id.key = listed_text(table, i, LISTED_KEY);
+		id.tenant = text_column(table, i, LISTED_TENANT + 1);
+		id.scope = text_column(table, i, LISTED_SCOPE + 1);
+		id.key = text_column(table, i, LISTED_KEY + 1);
 		if (resume_abandoned(search, &id, result))
 			resumed++;
 	}

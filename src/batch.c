@@ -96,21 +96,14 @@ typedef struct NameEntry
 
 typedef bool (*MemberParser) (const JsonbValue *value, Datum *result);
 
-/* Makes a text of a JSON string. */
-static Datum
-string_datum(const JsonbValue *value)
-{
-	return PointerGetDatum(cstring_to_text_with_len(value->val.string.val,
-													value->val.string.len));
-}
-
 /* Parses a string; false if it is none.  So do the others. */
 static bool
 parse_string(const JsonbValue *value, Datum *result)
 {
 	if (value->type != jbvString)
 		return false;
-	*result = string_datum(value);
+	*result = PointerGetDatum(cstring_to_text_with_len(value->val.string.val,
+													   value->val.string.len));
 	return true;
 }
 
@@ -379,6 +372,7 @@ give_turn(Batch *batch, int element, BatchTurn turn)
 	batch->isnull[COLUMN_TURN][element] = (turn == TURN_OWN);
 }
 
+/* Tells how it gets it. */
 static BatchTurn
 get_turn(const Batch *batch, int element)
 {
@@ -455,10 +449,9 @@ add_column(Parameters *parameters, const Batch *batch, int column, Oid type)
 static void
 settle_inserted(Batch *batch, const SPITupleTable *table, uint64 count)
 {
-	HTAB	   *inserted;
+	HTAB	   *inserted = create_name_table((int) Max(count, 1));
 	bool		found;
 
-	inserted = create_name_table((int) Max(count, 1));
 	for (uint64 i = 0; i < count; i++)
 	{
 		Datum		id = SPI_getbinval(table->vals[i], table->tupdesc, 1,

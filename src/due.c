@@ -61,17 +61,6 @@ add_filter(Parameters *parameters, const Fetch *fetch)
 		add_pointer(parameters, fetch->filter->source);
 }
 
-/* Returns a text column of a row, or NULL. */
-static text *
-text_column(const SPITupleTable *table, uint64 row, int column)
-{
-	bool		isnull;
-	Datum		value = SPI_getbinval(table->vals[row], table->tupdesc, column,
-									  &isnull);
-
-	return isnull ? NULL : DatumGetTextPP(value);
-}
-
 /* Tells whether this transaction has written a row. */
 static bool
 is_written_by_us(const SPITupleTable *table, uint64 row)

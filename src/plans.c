@@ -263,3 +263,13 @@ run_set_statement(const Extension *extension, StatementId id,
 {
 	return execute_statement(extension, id, parameters, GetLatestSnapshot());
 }
+
+text *
+text_column(const SPITupleTable *table, uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(table->vals[row], table->tupdesc, column,
+									  &isnull);
+
+	return isnull ? NULL : DatumGetTextPP(value);
+}

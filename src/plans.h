@@ -8,6 +8,8 @@
 #ifndef IDEMPOTENCY_PLANS_H
 #define IDEMPOTENCY_PLANS_H
 
+#include "executor/spi.h"
+
 #include "parameters.h"
 
 /*
@@ -34,5 +36,8 @@ extern uint64 run_stable_statement(const Extension *extension, StatementId id,
  */
 extern uint64 run_set_statement(const Extension *extension, StatementId id,
 								Parameters *parameters);
+
+/* Returns a text column, counted from 1, of such a row; NULL if it is null. */
+extern text *text_column(const SPITupleTable *table, uint64 row, int column);
 
 #endif							/* IDEMPOTENCY_PLANS_H */

@@ -380,7 +380,7 @@ const Statement statements[NUM_STATEMENTS] = {
 	},
 	[LIST_DUE] = {
 		INBOX_TABLE,
-		/* time, limit, offset; the columns are DueColumn's in fetch.c */
+		/* time, limit, offset; the columns are DueColumn's in due.c */
 		LIST_TEXT(DUE, BY_TIME),
 		{TIMESTAMPTZOID, INT8OID, INT8OID}
 	},
@@ -463,12 +463,12 @@ const Statement statements[NUM_STATEMENTS] = {
 	},
 	[BURY_EVENT] = {
 		INBOX_TABLE,
-		/* time, default ttl, last_error */
-		"UPDATE %1$s SET state = 'dead', last_error = $6,"
-		FINISH_AT("$4", "$5") " WHERE "
+		/* as RETURN_EVENT, then the default ttl */
+		"UPDATE %1$s SET state = 'dead', last_error = $5,"
+		FINISH_AT("$4", "$6") " WHERE "
 		IN_UNLOCKED(EVENT_IS " AND (state" EQ "'processing'"
 					" AND due_at" LE "$4) IS TRUE"),
-		{EVENT_TYPES, TIMESTAMPTZOID, INTERVALOID, TEXTOID}
+		{EVENT_TYPES, TIMESTAMPTZOID, TEXTOID, INTERVALOID}
 	},
 	[REMOVE_TURNS] = {
 		INBOX_TABLE,
