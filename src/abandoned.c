@@ -14,6 +14,7 @@
 #include "arguments.h"
 #include "compat.h"
 #include "lock.h"
+#include "outcome.h"
 #include "plans.h"
 #include "result.h"
 #include "settings.h"
@@ -79,6 +80,8 @@ resume_abandoned(const Search *search, const KeyId *id, ReturnSetInfo *result)
 		return false;
 	}
 
+	drop_surplus_lock(&tag, ExclusiveLock);
+	note_claim(OUTCOME_RESUMED, id);
 	values[LISTED_TENANT] = PointerGetDatum(id->tenant);
 	values[LISTED_SCOPE] = PointerGetDatum(id->scope);
 	values[LISTED_KEY] = PointerGetDatum(id->key);

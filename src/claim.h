@@ -11,17 +11,7 @@
 #include "utils/jsonb.h"
 
 #include "key.h"
-
-typedef enum Outcome
-{
-	OUTCOME_CLAIMED,
-	OUTCOME_RESUMED,
-	OUTCOME_REPLAY,
-	OUTCOME_IN_PROGRESS,
-	OUTCOME_MISMATCH,
-	OUTCOME_GONE,
-	NUM_OUTCOMES
-} Outcome;
+#include "outcome.h"
 
 /* What is asked for.  Durations are in microseconds. */
 typedef struct ClaimRequest
@@ -48,15 +38,10 @@ typedef struct Claim
 
 /*
  * Claims a key, and holds its lock until the transaction ends if the outcome
- * is claimed or resumed.
+ * is claimed or resumed.  (A transaction that holds very many locks has to do
+ * without more, see lock.h; then a duplicate waits for its end.)
  */
 extern void claim_key(const Extension *extension, const ClaimRequest *request,
 					  Claim *claim);
-
-/* The HTTP status that an outcome stands for, or 0 if it is the response's. */
-extern int	outcome_status(Outcome outcome);
-
-/* The word for an outcome. */
-extern const char *outcome_name(Outcome outcome);
 
 #endif							/* IDEMPOTENCY_CLAIM_H */

@@ -35,10 +35,9 @@ typedef enum LockClass
 } LockClass;
 
 /*
- * How many locks a transaction takes where it can do without: a few times
- * its share of the lock table, as a table of the default size has room for
- * more than ten such transactions.  The half is left for streams, where doing
- * without costs most.
+ * How many locks a transaction takes: a few times its share of the lock table,
+ * as a table of the default size has room for more than ten such transactions.
+ * In the inbox the half is left for streams, where doing without costs most.
  */
 #define MAX_OPTIONAL_LOCKS (8 * max_locks_per_xact)
 
@@ -188,11 +187,27 @@ take_optional_lock(const LOCKTAG *tag, LOCKMODE mode)
 	return true;
 }
 
-bool
-try_optional_lock(const LOCKTAG *tag, LOCKMODE mode)
+/* Tells whether to lock a stream, or whether that is one lock no more. */
+static bool
+may_lock_stream(const LOCKTAG *tag, LOCKMODE mode)
 {
-	return (count_locks() < MAX_OPTIONAL_LOCKS ||
-			LockHeldByMe(tag, mode, false)) && try_lock(tag, mode);
+	return count_locks() < MAX_OPTIONAL_LOCKS ||
+		LockHeldByMe(tag, mode, false);
+}
+
+bool
+try_stream_lock(const LOCKTAG *tag, LOCKMODE mode)
+{
+	return may_lock_stream(tag, mode) && try_lock(tag, mode);
+}
+
+bool
+take_stream_lock(const LOCKTAG *tag, LOCKMODE mode)
+{
+	if (!may_lock_stream(tag, mode))
+		return false;
+	take_lock(tag, mode);
+	return true;
 }
 
 void
@@ -217,6 +232,13 @@ drop_lock(const LOCKTAG *tag, LOCKMODE mode)
 	CurrentResourceOwner = saved_owner;
 	if (!LockHeldByMe(tag, mode, false))
 		lock_count--;
+}
+
+void
+drop_surplus_lock(const LOCKTAG *tag, LOCKMODE mode)
+{
+	if (count_locks() > MAX_OPTIONAL_LOCKS)
+		drop_lock(tag, mode);
 }
 
 /*

@@ -49,8 +49,9 @@ extern void drop_lock(const LOCKTAG *tag, LOCKMODE mode);
 
 /*
  * The server's lock table is shared by all and has a fixed size.  So a
- * transaction that has taken many locks does without those that it can do
- * without.
+ * transaction that has taken many locks does without more of them: then others
+ * have to wait for its rows, where the lock would have let them answer at
+ * once.
  */
 
 /* Tells whether to take another one. */
@@ -59,7 +60,11 @@ extern bool may_lock_more(void);
 /* Takes one if so, waiting for its holder. */
 extern bool take_optional_lock(const LOCKTAG *tag, LOCKMODE mode);
 
-/* Tries to take one of a stream, for which the other half is left. */
-extern bool try_optional_lock(const LOCKTAG *tag, LOCKMODE mode);
+/* The same for a stream's lock, for which the other half is left. */
+extern bool try_stream_lock(const LOCKTAG *tag, LOCKMODE mode);
+extern bool take_stream_lock(const LOCKTAG *tag, LOCKMODE mode);
+
+/* Gives a lock that was just taken back again if there are too many by now. */
+extern void drop_surplus_lock(const LOCKTAG *tag, LOCKMODE mode);
 
 #endif							/* IDEMPOTENCY_LOCK_H */
