@@ -139,14 +139,17 @@ scope_argument(FunctionCallInfo fcinfo, int n)
 }
 
 text *
+tenant_filter(void)
+{
+	const char *pin = tenant_pin();
+
+	return pin[0] == '\0' ? NULL : cstring_to_text(pin);
+}
+
+text *
 tenant_filter_argument(FunctionCallInfo fcinfo, int n)
 {
-	const char *pin;
-
-	if (!PG_ARGISNULL(n))
-		return tenant_argument(fcinfo, n);
-	pin = tenant_pin();
-	return pin[0] == '\0' ? NULL : cstring_to_text(pin);
+	return PG_ARGISNULL(n) ? tenant_filter() : tenant_argument(fcinfo, n);
 }
 
 text *

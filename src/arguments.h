@@ -42,6 +42,9 @@ extern text *name_or_null_argument(FunctionCallInfo fcinfo, int n,
 extern void check_name(const text *value, const char *name);
 extern bool is_name(const text *value);
 
+/* NULL for all tenants, or the only one that the caller may see. */
+extern text *tenant_filter(void);
+
 /* A name that is NULL for "all"; the pinned tenant, if that is what it is. */
 extern text *tenant_filter_argument(FunctionCallInfo fcinfo, int n);
 extern text *scope_filter_argument(FunctionCallInfo fcinfo, int n);

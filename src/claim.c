@@ -50,37 +50,6 @@ typedef struct Attempt
 	Clock		clock;
 } Attempt;
 
-static const char *const outcome_names[NUM_OUTCOMES] = {
-	[OUTCOME_CLAIMED] = "claimed",
-	[OUTCOME_RESUMED] = "resumed",
-	[OUTCOME_REPLAY] = "replay",
-	[OUTCOME_IN_PROGRESS] = "in_progress",
-	[OUTCOME_MISMATCH] = "mismatch",
-	[OUTCOME_GONE] = "gone",
-};
-
-const char *
-outcome_name(Outcome outcome)
-{
-	return outcome_names[outcome];
-}
-
-int
-outcome_status(Outcome outcome)
-{
-	switch (outcome)
-	{
-		case OUTCOME_IN_PROGRESS:
-			return 409;
-		case OUTCOME_MISMATCH:
-			return 422;
-		case OUTCOME_GONE:
-			return 410;
-		default:
-			return 0;
-	}
-}
-
 /* When a lease that starts now ends: never after the row itself. */
 static TimestampTz
 lease_end(const Attempt *attempt)
@@ -208,7 +177,7 @@ static bool
 has_tombstone(const Attempt *attempt, const KeyRow *row)
 {
 	return tombstone_ttl > 0 &&
-		time_after(key_time(row, KEY_EXPIRES_AT), tombstone_ttl,
+		time_after(key_expiry(row), tombstone_ttl,
 				   "idempotency.tombstone_ttl") > attempt->clock.now;
 }
 
@@ -358,7 +327,9 @@ try_to_claim(Attempt *attempt, const LOCKTAG *tag, TimestampTz deadline,
 
 	if (!locked)
 		decide_without_lock(attempt, claim);
-	else if (!decide_with_lock(attempt, claim))
+	else if (decide_with_lock(attempt, claim))
+		drop_surplus_lock(tag, ExclusiveLock);
+	else
 		drop_lock(tag, ExclusiveLock);
 
 	/* a transaction that waits for itself would wait in vain */
@@ -391,6 +362,7 @@ claim_key(const Extension *extension, const ClaimRequest *request,
 	}
 	if (claim->outcome == OUTCOME_IN_PROGRESS)
 		claim->retry_after = retry_after(&attempt, claim);
+	note_claim(claim->outcome, &request->id);
 }
 
 /* The columns of idempotency_claim's result. */

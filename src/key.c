@@ -10,6 +10,7 @@
 #include "errors.h"
 #include "key.h"
 #include "plans.h"
+#include "stats.h"
 
 bool
 read_key(const Extension *extension, const KeyId *id, KeyRow *row)
@@ -51,10 +52,24 @@ key_time(const KeyRow *row, KeyColumn column)
 	return DatumGetTimestampTz(row->values[column]);
 }
 
+/* Tells whether the sweep has left nothing of the row but its name. */
+static bool
+is_tombstone(const KeyRow *row)
+{
+	return !row->isnull[KEY_COMPLETED_AT] && row->isnull[KEY_RESPONSE_STATUS];
+}
+
+TimestampTz
+key_expiry(const KeyRow *row)
+{
+	return key_time(row, is_tombstone(row) ? KEY_COMPLETED_AT :
+					KEY_EXPIRES_AT);
+}
+
 KeyState
 key_state(const KeyRow *row, TimestampTz now)
 {
-	if (key_time(row, KEY_EXPIRES_AT) <= now)
+	if (is_tombstone(row) || key_expiry(row) <= now)
 		return KEY_ABSENT;
 	if (!row->isnull[KEY_COMPLETED_AT])
 		return KEY_COMPLETED;
@@ -118,6 +133,7 @@ report_refused_token(const KeyRow *row, int64 token, TimestampTz now)
 				 errdetail("It was never claimed for this tenant and scope, or it has expired."),
 				 errhint("Claim the key first, with the same tenant, scope and key.")));
 
+	add_to_stats(COUNT_CLAIM_LOST, 1);
 	ereport(ERROR,
 			(errcode(ERRCODE_TOKEN_OUTDATED),
 			 errmsg("token is no longer the claim's"),

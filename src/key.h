@@ -5,7 +5,7 @@
  *
  * The row is the state; there is no other.  A key is
  *
- *		absent		no row, or one whose expires_at has passed
+ *		absent		no row, or one whose expires_at has passed, or a tombstone
  *		in progress	lease_expires_at is set
  *		released	neither lease_expires_at nor completed_at is set
  *		completed	completed_at is set
@@ -24,6 +24,11 @@
  *		   |                     claim: resumed                    |
  *		   +-------------------------------------------------------+
  *		        expires_at passes, in whatever state; or forget
+ *
+ * Where idempotency.tombstone_ttl is set, the sweep leaves a tombstone first: a
+ * row without contents, whose completed_at is the time the key expired, and
+ * whose expires_at is the time the tombstone goes.  Only a tombstone has
+ * completed_at, but no response_status.
  *
  * Each claim that gives the key to somebody raises the token.  Only the
  * holder of the current token moves the key on, but for forget; time moves
@@ -93,6 +98,9 @@ extern bool read_key_stable(const Extension *extension, const KeyId *id,
 
 /* The state of an existing row at a given time. */
 extern KeyState key_state(const KeyRow *row, TimestampTz now);
+
+/* When an existing row stops, or stopped, to count. */
+extern TimestampTz key_expiry(const KeyRow *row);
 
 /* The name of a state, as idempotency_lookup shows it. */
 extern const char *key_state_name(KeyState state);

@@ -97,3 +97,11 @@ add_texts(Parameters *parameters, Datum *values, int count)
 	add_pointer(parameters, construct_array(values, count, TEXTOID, -1, false,
 											TYPALIGN_INT));
 }
+
+void
+add_places(Parameters *parameters, Datum *values, int count)
+{
+	add_pointer(parameters, construct_array(values, count, TIDOID,
+											sizeof(ItemPointerData), false,
+											TYPALIGN_SHORT));
+}

@@ -41,4 +41,7 @@ extern void add_null(Parameters *parameters);
 /* Adds an array of texts, none of them NULL. */
 extern void add_texts(Parameters *parameters, Datum *values, int count);
 
+/* Adds an array of the places of rows (ctid). */
+extern void add_places(Parameters *parameters, Datum *values, int count);
+
 #endif							/* IDEMPOTENCY_PARAMETERS_H */

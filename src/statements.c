@@ -20,6 +20,7 @@
 
 #define EQ " OPERATOR(pg_catalog.=) "
 #define NE " OPERATOR(pg_catalog.<>) "
+#define GE " OPERATOR(pg_catalog.>=) "
 #define GT " OPERATOR(pg_catalog.>) "
 #define LT " OPERATOR(pg_catalog.<) "
 #define LE " OPERATOR(pg_catalog.<=) "
@@ -42,6 +43,17 @@
 	KEY_IS " AND token" EQ "$4 AND lease_expires_at IS NOT NULL" \
 	IS_ALIVE_AT("$5")
 #define HELD_KEY_TYPES KEY_TYPES, INT8OID, TIMESTAMPTZOID
+
+/* When a key expired.  A tombstone is a row as described in key.h. */
+#define KEY_EXPIRY \
+	"CASE WHEN completed_at IS NOT NULL AND response_status IS NULL" \
+	" THEN completed_at ELSE expires_at END"
+
+/*
+ * The rows at the places $1, if they still are expired at time $2.  (They are
+ * not to be searched by an index on expires_at.)
+ */
+#define ARE_EXPIRED "ctid" EQ "ANY ($1) AND (expires_at" LE "$2) IS TRUE"
 
 /* every statement on one event starts with these parameters */
 #define EVENT_IS \
@@ -276,6 +288,56 @@ const Statement statements[NUM_STATEMENTS] = {
 		" AND lease_expires_at" LE "$4" IS_ALIVE_AT("$4")
 		" RETURNING token, attempt, request, recovery_point, recovery_data",
 		{KEY_TYPES, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+	},
+	[LIST_EXPIRED_KEYS] = {
+		KEYS_TABLE,
+		/*
+		 * now, tenant or NULL, where to begin, limit, when a key must have
+		 * expired to be deleted; the columns are ExpiredColumn's in sweep.c
+		 */
+		"SELECT ctid, tenant_id, scope, key, expires_at, "
+		KEY_EXPIRY LE "$5 FROM %1$s"
+		" WHERE expires_at" LE "$1 AND expires_at" GE "$3"
+		" AND ($2 IS NULL OR tenant_id" EQ "$2)"
+		" ORDER BY expires_at LIMIT $4",
+		{TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID}
+	},
+	[EMPTY_EXPIRED_KEYS] = {
+		KEYS_TABLE,
+		/* array of ctid, now, length of a tombstone's life */
+		"UPDATE %1$s SET completed_at = " KEY_EXPIRY ","
+		" expires_at = " KEY_EXPIRY PLUS "$3, lease_expires_at = NULL,"
+		" request_hash = NULL, request = NULL, recovery_point = NULL,"
+		" recovery_data = NULL, response_status = NULL,"
+		" response_headers = NULL, response_body = NULL,"
+		" response_bytes = NULL WHERE " IN_UNLOCKED(ARE_EXPIRED),
+		{TIDARRAYOID, TIMESTAMPTZOID, INTERVALOID}
+	},
+	[DELETE_EXPIRED_KEYS] = {
+		KEYS_TABLE,
+		/* array of ctid, now */
+		"DELETE FROM %1$s WHERE " IN_UNLOCKED(ARE_EXPIRED),
+		{TIDARRAYOID, TIMESTAMPTZOID}
+	},
+	[DELETE_TENANT_KEYS] = {
+		KEYS_TABLE,
+		"DELETE FROM %1$s WHERE tenant_id" EQ "$1",
+		{TEXTOID}
+	},
+	[SUMMARIZE_KEYS] = {
+		KEYS_TABLE,
+		/* now, tenant or NULL; the columns are in activity.c */
+		"SELECT tenant_id, scope,"
+		" pg_catalog.count(*) FILTER (WHERE lease_expires_at" GT "$1),"
+		" pg_catalog.count(*) FILTER (WHERE lease_expires_at" LE "$1),"
+		" pg_catalog.count(*) FILTER (WHERE lease_expires_at IS NULL"
+		" AND completed_at IS NULL),"
+		" pg_catalog.count(completed_at),"
+		" pg_catalog.min(created_at) FILTER (WHERE completed_at IS NULL)"
+		" FROM %1$s WHERE " KEY_EXPIRY GT "$1"
+		" AND ($2 IS NULL OR tenant_id" EQ "$2)"
+		" GROUP BY tenant_id, scope ORDER BY tenant_id, scope",
+		{TIMESTAMPTZOID, TEXTOID}
 	},
 	[INSERT_EVENT] = {
 		INBOX_TABLE,
@@ -521,5 +583,44 @@ const Statement statements[NUM_STATEMENTS] = {
 					" AND ($4 IS NULL OR source" EQ "$4)"
 					" ORDER BY finished_at LIMIT $2"),
 		{TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID}
+	},
+	[SWEEP_EVENTS] = {
+		INBOX_TABLE,
+		/* now, tenant or NULL, limit */
+		"DELETE FROM %1$s WHERE "
+		IN_UNLOCKED("expires_at" LE "$1 AND due_at IS NULL"
+					" AND ($2 IS NULL OR tenant_id" EQ "$2)"
+					" ORDER BY expires_at LIMIT $3"),
+		{TIMESTAMPTZOID, TEXTOID, INT8OID}
+	},
+	[LIST_TENANT_STREAMS] = {
+		INBOX_TABLE,
+		/* those that have a turn, see stream.h */
+		"SELECT DISTINCT source, stream FROM %1$s"
+		" WHERE tenant_id" EQ "$1 AND due_at IS NOT NULL"
+		" AND stream IS NOT NULL ORDER BY source, stream",
+		{TEXTOID}
+	},
+	[DELETE_TENANT_EVENTS] = {
+		INBOX_TABLE,
+		/* and list their streams that had a turn, and how many they were */
+		"WITH deleted AS (DELETE FROM %1$s WHERE tenant_id" EQ "$1"
+		" RETURNING source, CASE WHEN due_at IS NOT NULL THEN stream END"
+		" AS stream) SELECT source, stream, pg_catalog.count(*)"
+		" FROM deleted GROUP BY source, stream",
+		{TEXTOID}
+	},
+	[SUMMARIZE_INBOX] = {
+		INBOX_TABLE,
+		/* now, tenant or NULL; the columns are in activity.c */
+		"SELECT tenant_id, source,"
+		" pg_catalog.count(*) FILTER (WHERE finished_at IS NULL),"
+		" pg_catalog.min(due_at) FILTER (WHERE finished_at IS NULL"
+		" AND due_at" LE "$1),"
+		" pg_catalog.count(*) FILTER (WHERE state" EQ "'dead')"
+		" FROM %1$s WHERE " IS_EXPIRED_AT("$1") " IS NOT TRUE"
+		" AND ($2 IS NULL OR tenant_id" EQ "$2)"
+		" GROUP BY tenant_id, source ORDER BY tenant_id, source",
+		{TIMESTAMPTZOID, TEXTOID}
 	},
 };

@@ -60,7 +60,23 @@ try_lock_stream(const StreamId *id, LOCKMODE mode)
 {
 	LOCKTAG		tag = stream_lock_tag(id);
 
-	return try_optional_lock(&tag, mode);
+	return try_stream_lock(&tag, mode);
+}
+
+bool
+lock_stream(const StreamId *id, LOCKMODE mode)
+{
+	LOCKTAG		tag = stream_lock_tag(id);
+
+	return take_stream_lock(&tag, mode);
+}
+
+bool
+is_stream_locked(const StreamId *id, LOCKMODE mode)
+{
+	LOCKTAG		tag = stream_lock_tag(id);
+
+	return LockHeldByMe(&tag, mode, false);
 }
 
 void

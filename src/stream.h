@@ -5,7 +5,7 @@
  *
  * Which event of a stream is next must not depend on reading those behind it,
  * nor may a receiver wait for a worker, or a worker for a receiver.  So there
- * are turns, and locks that are only ever tried.
+ * are turns, and locks that receivers and workers only ever try.
  *
  * Turns.  A row whose due_at is set has a turn: a fetch comes across it when
  * the time has come, and then looks at its stream.  Whichever row has led
@@ -22,8 +22,8 @@
  *	records	an event that may count on an earlier one's turn;
  *	fetches	an event, so that nobody else hands out one meanwhile, though he
  *			can't see this one in flight;
- *	closes	the stream, which has nothing to hand out, so that nobody counts
- *			meanwhile on the turns that are taken away.
+ *	closes	the stream, which has nothing to hand out or is to be deleted, so
+ *			that nobody counts meanwhile on the turns that are taken away.
  *
  * Closing conflicts with everything, fetching with fetching, and recording
  * with neither itself nor fetching.  Who can't get the lock does without:
@@ -46,6 +46,15 @@
 
 /* Tries to lock a stream, until the transaction ends. */
 extern bool try_lock_stream(const StreamId *id, LOCKMODE mode);
+
+/*
+ * Locks it, waiting for others, which who deletes it has to.  False if the
+ * transaction has too many locks already.
+ */
+extern bool lock_stream(const StreamId *id, LOCKMODE mode);
+
+/* Tells whether this transaction holds the lock. */
+extern bool is_stream_locked(const StreamId *id, LOCKMODE mode);
 
 /* Gives the lock back, where nothing was done that needs it. */
 extern void unlock_stream(const StreamId *id, LOCKMODE mode);

@@ -38,6 +38,8 @@ BEGIN
 	CALL expect_few_reads($s$ SELECT idempotency_claim('acme', '7') $s$);
 	CALL expect_few_reads($s$ SELECT idempotency_complete('acme', k, token) FROM (SELECT gen_random_uuid()::text AS k OFFSET 0) AS g, idempotency_claim('acme', k) $s$);
 	CALL expect_few_reads($s$ SELECT idempotency_claim_abandoned(5) $s$);
+	CALL expect_few_reads($s$ SELECT idempotency_sweep(5) FROM idempotency_claim('acme', 'old', ttl => '0') $s$);
+	CALL expect_few_reads($s$ SELECT idempotency_forget_tenant('initech') FROM idempotency_claim('initech', 'k'), webhook_inbox_record('initech', 's', 'e', stream => 'x') $s$);
 END $$;
 
 VACUUM ANALYZE webhook_inbox, idempotency_keys;
@@ -49,8 +51,8 @@ SELECT count(*) FROM webhook_inbox_record_batch('acme', 'done', (SELECT jsonb_ag
 SELECT count(*) FROM webhook_inbox_record_batch('acme', 'blocked', (SELECT jsonb_agg(jsonb_build_object('event_id', i::text, 'stream', (i % 300)::text)) FROM generate_series(1, 3000) AS i));
 SELECT count(*) FROM webhook_inbox_fetch(300, 'blocked');
 SELECT count(*) AS turns FROM webhook_inbox WHERE source = 'blocked' AND due_at IS NOT NULL;
-INSERT INTO idempotency_keys (tenant_id, scope, key, token, attempt, created_at, expires_at, completed_at)
-SELECT 'acme', '', i::text, 1, 1, now(), now() + interval '1 day', now() FROM generate_series(1, 3000) AS i ON CONFLICT DO NOTHING;
+INSERT INTO idempotency_keys (tenant_id, scope, key, token, attempt, created_at, expires_at, completed_at, response_status)
+SELECT 'acme', '', i::text, 1, 1, now(), now() + interval '1 day', now(), 200 FROM generate_series(1, 3000) AS i ON CONFLICT DO NOTHING;
 CALL expect_few_reads_everywhere();
 SET plan_cache_mode = force_custom_plan;
 CALL expect_few_reads_everywhere();
