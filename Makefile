@@ -29,12 +29,12 @@ PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers 
 REGRESS = claim complete lease expiry mismatch release token execute lookup \
 	abandoned forget request_hash request_hash_properties derive_key errors \
 	settings tenant privileges trust savepoints two_phase search_path lifecycle \
-	extremes encoding \
+	extremes encoding sweep forget_tenant grant activity \
 	record batch fetch stream finish requeue process inbox_errors \
 	plans
 REGRESS_OPTS = --inputdir=test --load-extension=$(EXTENSION)
 
-ISOLATION = holder wait takeover sweep deadlock independent workers rename \
+ISOLATION = holder wait takeover sweeping forgetting deadlock independent workers rename \
 	inbox_record inbox_fetch inbox_stream inbox_turns
 ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=$(EXTENSION)
 

@@ -33,11 +33,11 @@ COMMENT ON TABLE @extschema@.idempotency_keys IS
 COMMENT ON COLUMN @extschema@.idempotency_keys.created_at IS
 'when the key was first claimed';
 COMMENT ON COLUMN @extschema@.idempotency_keys.expires_at IS
-'when the row stops counting';
+'when the row stops counting; of a tombstone, when it may go';
 COMMENT ON COLUMN @extschema@.idempotency_keys.lease_expires_at IS
 'when the claim can be taken over; null unless in progress';
 COMMENT ON COLUMN @extschema@.idempotency_keys.completed_at IS
-'when the response was stored; null unless completed';
+'when the response was stored; null unless completed; of a tombstone, which has no response_status, when the key expired';
 COMMENT ON COLUMN @extschema@.idempotency_keys.token IS
 'of the latest claim: its time in microseconds since 1970, or the previous token plus one, whichever is greater';
 COMMENT ON COLUMN @extschema@.idempotency_keys.attempt IS
@@ -320,6 +320,31 @@ Arguments: tenant_id, key, scope.
 Returns whether there was such a key.
 Errors: IK001 to IK003, 25006, 42501.';
 
+CREATE FUNCTION @extschema@.idempotency_forget_tenant(
+	tenant_id pg_catalog.text)
+RETURNS pg_catalog.int8
+AS 'MODULE_PATHNAME', 'idempotency_forget_tenant'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.idempotency_forget_tenant FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.idempotency_forget_tenant IS
+'Delete all keys and webhook events of a tenant, in whatever state they are. Waits for open transactions that have changed one of them or are at work in one of the tenant''s streams; calls for them wait in turn until this transaction ends.
+Argument: tenant_id.
+Returns how many keys and events they were.
+Errors: IK003, 25006, 40001 (above READ COMMITTED, if one of them was changed meanwhile), 42501.';
+
+CREATE FUNCTION @extschema@.idempotency_sweep(
+	max_rows pg_catalog.int4 DEFAULT 10000,
+	OUT keys pg_catalog.int8,
+	OUT events pg_catalog.int8)
+AS 'MODULE_PATHNAME', 'idempotency_sweep'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.idempotency_sweep FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.idempotency_sweep IS
+'Delete expired keys and finished webhook events past their time, those that expired first. Those that another transaction holds are skipped. Where idempotency.tombstone_ttl is set, keys are emptied first, and deleted when that time is over, too.
+Argument: max_rows, how many keys and how many events at most, at least 1.
+Returns how many keys were emptied or deleted, and how many events were deleted.
+Errors: 22023 (max_rows), 25006, 40001 (above READ COMMITTED, if one of them was changed in that moment).';
+
 CREATE FUNCTION @extschema@.idempotency_request_hash(
 	request pg_catalog.jsonb)
 RETURNS pg_catalog.bytea
@@ -588,3 +613,233 @@ COMMENT ON PROCEDURE @extschema@.webhook_inbox_process IS
 'Fetch events one by one, run a handler on each and complete it, until none is due or max_events are done. Each event is fetched in one transaction, and processed and completed in another.
 Arguments: handler, a function (webhook_event), run with the caller''s rights, whose result is not used; source and tenant_id, null for all; max_events, at least 1. An event whose handler raises is failed with the error''s message, and the others go on.
 Errors: IK003 (source, tenant), 22023 (handler, max_events), 2D000 (called inside a transaction block), 25006, 42501 (tenant, handler, or the role or its tenant changed on the way).';
+
+-- Observability.
+CREATE FUNCTION @extschema@.idempotency_stats(
+	OUT claimed pg_catalog.int8,
+	OUT resumed pg_catalog.int8,
+	OUT replayed pg_catalog.int8,
+	OUT in_progress pg_catalog.int8,
+	OUT mismatch pg_catalog.int8,
+	OUT gone pg_catalog.int8,
+	OUT completed pg_catalog.int8,
+	OUT released pg_catalog.int8,
+	OUT claim_lost pg_catalog.int8,
+	OUT recorded pg_catalog.int8,
+	OUT duplicate pg_catalog.int8,
+	OUT fetched pg_catalog.int8,
+	OUT retried pg_catalog.int8,
+	OUT dead pg_catalog.int8,
+	OUT swept pg_catalog.int8,
+	OUT stats_reset pg_catalog.timestamptz)
+AS 'MODULE_PATHNAME', 'idempotency_stats'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.idempotency_stats FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.idempotency_stats IS
+'How often the functions have given each answer in this database since stats_reset, which is the start of the server or the last idempotency_stats_reset; also in transactions that were rolled back. claim_lost counts outdated tokens, of keys and of events; retried and dead count failed attempts at an event; swept counts keys and events.
+Errors: 55000 (nothing is counted: before PostgreSQL 17 the library must be in shared_preload_libraries), 42501 (a role that is pinned to one tenant).';
+
+CREATE VIEW @extschema@.idempotency_stats AS
+SELECT * FROM @extschema@.idempotency_stats();
+COMMENT ON VIEW @extschema@.idempotency_stats IS
+'the counters that the function of this name returns';
+
+CREATE FUNCTION @extschema@.idempotency_stats_reset()
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'idempotency_stats_reset'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.idempotency_stats_reset FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.idempotency_stats_reset IS
+'Set the counters of this database to zero.
+Errors: as idempotency_stats.';
+
+CREATE FUNCTION @extschema@.idempotency_activity()
+RETURNS TABLE (
+	tenant_id pg_catalog.text,
+	scope pg_catalog.text,
+	in_progress pg_catalog.int8,
+	lapsed pg_catalog.int8,
+	released pg_catalog.int8,
+	completed pg_catalog.int8,
+	oldest pg_catalog.timestamptz,
+	source pg_catalog.text,
+	backlog pg_catalog.int8,
+	oldest_due pg_catalog.timestamptz,
+	dead pg_catalog.int8)
+AS 'MODULE_PATHNAME', 'idempotency_activity'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION @extschema@.idempotency_activity FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.idempotency_activity IS
+'What is in the tables now: a row for each tenant and scope with its keys, and a row for each tenant and source with its webhook events. It reads both tables whole; for frequent questions there is idempotency_stats.
+Of keys: in_progress under a live lease, lapsed, released, completed; oldest, when the oldest of those not completed was first claimed. Of events: backlog, those not yet processed or dead; oldest_due, since when the oldest of these waits for a worker; dead.';
+
+CREATE VIEW @extschema@.idempotency_activity AS
+SELECT * FROM @extschema@.idempotency_activity();
+COMMENT ON VIEW @extschema@.idempotency_activity IS
+'what the function of this name returns';
+
+-- Roles.  What is not listed here is the owner's alone, or PUBLIC's because it
+-- touches no table: idempotency_request_hash and idempotency_derive_key.
+CREATE VIEW @extschema@.idempotency_profiles AS
+SELECT m.profile, 'EXECUTE' AS privilege, p.oid::pg_catalog.regprocedure AS routine,
+	NULL::pg_catalog.regclass AS relation
+FROM (VALUES
+	('app', 'idempotency_claim'),
+	('app', 'idempotency_complete'),
+	('app', 'idempotency_release'),
+	('app', 'idempotency_checkpoint'),
+	('app', 'idempotency_heartbeat'),
+	('app', 'idempotency_lookup'),
+	('app', 'idempotency_execute'),
+	('app', 'webhook_inbox_record'),
+	('app', 'webhook_inbox_record_batch'),
+	('worker', 'idempotency_claim_abandoned'),
+	('worker', 'idempotency_complete'),
+	('worker', 'idempotency_release'),
+	('worker', 'idempotency_checkpoint'),
+	('worker', 'idempotency_heartbeat'),
+	('worker', 'idempotency_lookup'),
+	('worker', 'webhook_inbox_record'),
+	('worker', 'webhook_inbox_record_batch'),
+	('worker', 'webhook_inbox_fetch'),
+	('worker', 'webhook_inbox_complete'),
+	('worker', 'webhook_inbox_fail'),
+	('worker', 'webhook_inbox_process'),
+	('admin', 'idempotency_lookup'),
+	('admin', 'idempotency_forget'),
+	('admin', 'idempotency_forget_tenant'),
+	('admin', 'idempotency_sweep'),
+	('admin', 'idempotency_stats'),
+	('admin', 'idempotency_stats_reset'),
+	('admin', 'idempotency_activity'),
+	('admin', 'webhook_inbox_requeue'),
+	('admin', 'webhook_inbox_requeue_dead')
+) AS m (profile, name)
+JOIN pg_catalog.pg_extension AS e ON e.extname OPERATOR(pg_catalog.=) 'idempotency'
+JOIN pg_catalog.pg_proc AS p ON p.pronamespace OPERATOR(pg_catalog.=) e.extnamespace
+	AND p.proname OPERATOR(pg_catalog.=) m.name::pg_catalog.name
+UNION ALL
+SELECT 'admin', 'SELECT', NULL, c.oid
+FROM (VALUES
+	('idempotency_keys'),
+	('webhook_inbox'),
+	('idempotency_stats'),
+	('idempotency_activity'),
+	('idempotency_profiles')
+) AS m (name)
+JOIN pg_catalog.pg_extension AS e ON e.extname OPERATOR(pg_catalog.=) 'idempotency'
+JOIN pg_catalog.pg_class AS c ON c.relnamespace OPERATOR(pg_catalog.=) e.extnamespace
+	AND c.relname OPERATOR(pg_catalog.=) m.name::pg_catalog.name;
+COMMENT ON VIEW @extschema@.idempotency_profiles IS
+'what idempotency_grant grants to the roles of each profile';
+
+CREATE FUNCTION @extschema@.idempotency_set_profile(
+	grantee pg_catalog.regrole,
+	profile pg_catalog.text,
+	granted pg_catalog.bool)
+RETURNS pg_catalog.void
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	_schema regnamespace := (SELECT extnamespace FROM pg_extension WHERE extname = 'idempotency');
+	_known bool;
+	_object text;
+	_privilege text;
+BEGIN
+	IF grantee IS NULL THEN
+		RAISE 'grantee must not be null'
+			USING ERRCODE = 'invalid_parameter_value',
+			DETAIL = 'The argument "grantee" is not acceptable.', HINT = 'Pass the name of a role.';
+	END IF;
+	EXECUTE format('SELECT EXISTS (SELECT FROM %s.idempotency_profiles AS p WHERE p.profile = $1)', _schema)
+		INTO _known USING profile;
+	IF NOT _known THEN
+		RAISE 'profile does not exist'
+			USING ERRCODE = 'invalid_parameter_value',
+			DETAIL = 'The argument "profile" is not acceptable.', HINT = 'Pass app, worker or admin.';
+	END IF;
+
+	IF granted AND NOT has_schema_privilege(grantee, _schema, 'USAGE') THEN
+		EXECUTE format('GRANT USAGE ON SCHEMA %s TO %s', _schema, grantee);
+	END IF;
+
+	-- What another profile of the role needs, too, is not revoked.
+	FOR _privilege, _object IN EXECUTE format($query$
+		SELECT p.privilege, coalesce('ROUTINE ' || p.routine, 'TABLE ' || p.relation)
+		FROM %1$s.idempotency_profiles AS p
+		WHERE p.profile = $2 AND ($3 OR NOT EXISTS (
+			SELECT FROM %1$s.idempotency_profiles AS same
+			WHERE same.routine = p.routine AND same.profile <> p.profile
+			AND NOT EXISTS (
+				SELECT FROM %1$s.idempotency_profiles AS other JOIN pg_proc AS f ON f.oid = other.routine
+				WHERE other.profile = same.profile
+				AND NOT EXISTS (SELECT FROM aclexplode(f.proacl) AS acl WHERE acl.grantee = $1))))
+		$query$, _schema) USING grantee, profile, granted
+	LOOP
+		EXECUTE format(CASE WHEN granted THEN 'GRANT %s ON %s TO %s' ELSE 'REVOKE %s ON %s FROM %s' END,
+			_privilege, _object, grantee);
+	END LOOP;
+END $$;
+REVOKE ALL ON FUNCTION @extschema@.idempotency_set_profile FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.idempotency_set_profile IS
+'What idempotency_grant and idempotency_revoke have in common.';
+
+CREATE FUNCTION @extschema@.idempotency_grant(
+	grantee pg_catalog.regrole,
+	profile pg_catalog.text)
+RETURNS pg_catalog.void
+LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+BEGIN ATOMIC
+	SELECT @extschema@.idempotency_set_profile(grantee, profile, true);
+END;
+REVOKE ALL ON FUNCTION @extschema@.idempotency_grant FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.idempotency_grant IS
+'Grant a role what it needs for its task, as listed in idempotency_profiles: EXECUTE on functions, for admin also SELECT on the tables and views, and USAGE on the schema.
+Arguments: grantee, a role; profile, app (claims keys and records events), worker (processes events and finishes abandoned claims) or admin (looks, cleans up and repairs). A role may be granted several.
+Errors: 22023, and those of GRANT.';
+
+CREATE FUNCTION @extschema@.idempotency_revoke(
+	grantee pg_catalog.regrole,
+	profile pg_catalog.text)
+RETURNS pg_catalog.void
+LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+BEGIN ATOMIC
+	SELECT @extschema@.idempotency_set_profile(grantee, profile, false);
+END;
+REVOKE ALL ON FUNCTION @extschema@.idempotency_revoke FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.idempotency_revoke IS
+'Revoke what idempotency_grant has granted, but for USAGE on the schema and what another profile of the role needs, too.
+Arguments: grantee, a role; profile, app, worker or admin.
+Errors: 22023, and those of REVOKE.';
+
+-- Default privileges of the database must not give away what everybody has
+-- asked and was answered.
+DO $$
+DECLARE
+	_object text;
+	_grantee text;
+BEGIN
+	FOR _object, _grantee IN
+		SELECT o.name, CASE WHEN acl.grantee OPERATOR(pg_catalog.=) 0 THEN 'PUBLIC' ELSE acl.grantee::pg_catalog.regrole::pg_catalog.text END
+		FROM pg_catalog.pg_extension AS e
+		JOIN pg_catalog.pg_depend AS d ON d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
+			AND d.refobjid OPERATOR(pg_catalog.=) e.oid AND d.deptype OPERATOR(pg_catalog.=) 'e',
+		LATERAL (
+			SELECT pg_catalog.format('ROUTINE %s', p.oid::pg_catalog.regprocedure), p.proacl, p.proowner, false
+			FROM pg_catalog.pg_proc AS p
+			WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
+			AND p.oid OPERATOR(pg_catalog.=) d.objid
+			UNION ALL
+			SELECT pg_catalog.format('TABLE %s', c.oid::pg_catalog.regclass), c.relacl, c.relowner, true
+			FROM pg_catalog.pg_class AS c
+			WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+			AND c.oid OPERATOR(pg_catalog.=) d.objid AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v}')
+		) AS o (name, acl, owner, is_table),
+		LATERAL pg_catalog.aclexplode(o.acl) AS acl
+		WHERE e.extname OPERATOR(pg_catalog.=) 'idempotency'
+		AND acl.grantee OPERATOR(pg_catalog.<>) o.owner AND (o.is_table OR acl.grantee OPERATOR(pg_catalog.<>) 0)
+	LOOP
+		EXECUTE pg_catalog.format('REVOKE ALL ON %s FROM %s', _object, _grantee);
+	END LOOP;
+END $$;

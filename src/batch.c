@@ -25,6 +25,7 @@
 
 #include "arguments.h"
 #include "compat.h"
+#include "outcome.h"
 #include "plans.h"
 #include "record.h"
 #include "result.h"
@@ -655,9 +656,14 @@ put_batch(const Batch *batch, ReturnSetInfo *result)
 	{
 		Datum		values[NUM_BATCH_RESULT_COLUMNS];
 		bool		isnull[NUM_BATCH_RESULT_COLUMNS] = {0};
+		Outcome		outcome = batch->is_recorded[i] ? OUTCOME_RECORDED :
+			OUTCOME_DUPLICATE;
+		EventId		id = {batch->tenant, batch->source,
+		DatumGetTextPP(batch->values[MEMBER_EVENT_ID][i])};
 
+		note_record(outcome, &id);
 		values[BATCH_EVENT_ID] = batch->values[MEMBER_EVENT_ID][i];
-		values[BATCH_OUTCOME] = text_datum(outcome_of(!batch->is_recorded[i]));
+		values[BATCH_OUTCOME] = text_datum(outcome_name(outcome));
 		values[BATCH_STATE] = batch->state[i] != NULL ?
 			PointerGetDatum(batch->state[i]) :
 			text_datum(DatumGetBool(batch->values[MEMBER_PROCESSED][i]) ?

@@ -18,6 +18,7 @@
 #include "holder.h"
 #include "response.h"
 #include "settings.h"
+#include "stats.h"
 
 #define COMPLETED "completed"
 #define RELEASED "released"
@@ -95,7 +96,9 @@ complete_key(const Extension *extension, const KeyId *id, int64 token,
 
 	stored.headers = redact_headers(response->headers);
 	call = begin_holder_call(extension, id, token);
-	if (!update_key(&call, &stored, ttl, retryable))
+	if (update_key(&call, &stored, ttl, retryable))
+		add_to_stats(retryable ? COUNT_RELEASED : COUNT_COMPLETED, 1);
+	else
 		check_repetition(&call, &stored, retryable);
 	return retryable ? RELEASED : COMPLETED;
 }

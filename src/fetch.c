@@ -26,6 +26,7 @@
 #include "compat.h"
 #include "lapsed.h"
 #include "settings.h"
+#include "stats.h"
 #include "stream.h"
 
 /* how many rows a list has at least, so that what can't be had costs little */
@@ -126,6 +127,7 @@ fetch_events(const Extension *extension, const EventFilter *filter,
 		CHECK_FOR_INTERRUPTS();
 	}
 	SPI_finish();
+	add_to_stats(COUNT_FETCHED, list_length(fetch.events));
 	list_sort(fetch.events, compare_received);
 	return fetch.events;
 }

@@ -16,6 +16,7 @@
 #include "lock.h"
 #include "plans.h"
 #include "settings.h"
+#include "stats.h"
 
 TimestampTz
 lock_event(const EventId *id)
@@ -134,6 +135,7 @@ fail_event(const Extension *extension, const EventId *id, int64 token,
 					error);
 	if (!held)
 		refuse_token(extension, id, token, now);
+	add_to_stats(is_last ? COUNT_DEAD : COUNT_RETRIED, 1);
 	return is_last ? STATE_DEAD : STATE_PENDING;
 }
 

@@ -10,6 +10,7 @@
 #include "compat.h"
 #include "lock.h"
 #include "settings.h"
+#include "stats.h"
 
 PG_MODULE_MAGIC_EXT(.name = "idempotency", .version = IDEMPOTENCY_VERSION);
 
@@ -20,4 +21,5 @@ _PG_init(void)
 {
 	define_settings();
 	init_locks();
+	init_stats();
 }

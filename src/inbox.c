@@ -11,6 +11,7 @@
 #include "errors.h"
 #include "inbox.h"
 #include "plans.h"
+#include "stats.h"
 
 /* The columns of SELECT_EVENT. */
 enum EventColumn
@@ -81,6 +82,7 @@ report_refused_event(const EventRow *row, int64 token)
 				 errdetail("It was never recorded for this tenant and source, or it has expired."),
 				 errhint("Pass the tenant, source and event id that webhook_inbox_fetch returned.")));
 
+	add_to_stats(COUNT_CLAIM_LOST, 1);
 	ereport(ERROR,
 			(errcode(ERRCODE_TOKEN_OUTDATED),
 			 errmsg("token is no longer the event's"),

@@ -14,6 +14,7 @@
 #include "lock.h"
 #include "plans.h"
 #include "settings.h"
+#include "stats.h"
 
 /* What the last_error of such an event says. */
 static text *
@@ -45,7 +46,10 @@ settle_lapsed(const Fetch *fetch, const EventId *id, int attempt)
 		add_default_ttl(&parameters, fetch->clock.now);
 	if (run_statement(fetch->extension, is_last ? BURY_EVENT : RETURN_EVENT,
 					  &parameters, NULL, NULL) > 0)
+	{
+		add_to_stats(is_last ? COUNT_DEAD : COUNT_RETRIED, 1);
 		return is_last ? LAPSED_BURIED : LAPSED_RETURNED;
+	}
 
 	if (lockable)
 		drop_lock(&tag, ExclusiveLock);

@@ -12,6 +12,7 @@
 #include "compat.h"
 #include "holder.h"
 #include "settings.h"
+#include "stats.h"
 
 /* Reads the arguments that these functions share, and begins the call. */
 static HolderCall
@@ -85,5 +86,6 @@ idempotency_release(PG_FUNCTION_ARGS)
 	add_holder(&parameters, &call);
 	add_null(&parameters);		/* the row keeps its expires_at */
 	run_or_refuse(&call, RELEASE_KEY, &parameters);
+	add_to_stats(COUNT_RELEASED, 1);
 	PG_RETURN_VOID();
 }

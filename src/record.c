@@ -20,6 +20,7 @@
 
 #include "arguments.h"
 #include "compat.h"
+#include "outcome.h"
 #include "plans.h"
 #include "record.h"
 #include "result.h"
@@ -45,7 +46,7 @@ typedef struct NewEvent
 /* What became of it. */
 typedef struct Record
 {
-	bool		is_duplicate;
+	Outcome		outcome;
 	text	   *state;
 	TimestampTz received_at;
 	bool		payload_changed;
@@ -163,7 +164,7 @@ read_duplicate(const Extension *extension, const NewEvent *event,
 							  &id, 1, now);
 		return false;
 	}
-	record->is_duplicate = true;
+	record->outcome = OUTCOME_DUPLICATE;
 	record->state = row.state;
 	record->received_at = row.received_at;
 	record->payload_changed = row.payload_changed;
@@ -185,6 +186,7 @@ record_event(const Extension *extension, const NewEvent *event,
 		if (in_order ? insert_stream_event(extension, event, now) :
 			insert_event(extension, event, now))
 		{
+			record->outcome = OUTCOME_RECORDED;
 			record->state = cstring_to_text(event->processed ?
 											STATE_PROCESSED : STATE_PENDING);
 			record->received_at = now;
@@ -217,10 +219,11 @@ lock_and_record(const Extension *extension, const NewEvent *event,
 	bool		locked = take_optional_lock(&tag, ExclusiveLock);
 
 	record_event(extension, event, record);
-	if (locked && record->is_duplicate)
+	if (locked && record->outcome == OUTCOME_DUPLICATE)
 		drop_lock(&tag, ExclusiveLock);
-	if (!record->is_duplicate && !event->processed)
+	if (record->outcome == OUTCOME_RECORDED && !event->processed)
 		notify_workers(event->id.source);
+	note_record(record->outcome, &event->id);
 }
 
 /* The columns of webhook_inbox_record's result. */
@@ -266,7 +269,7 @@ webhook_inbox_record(PG_FUNCTION_ARGS)
 	extension = find_extension(fcinfo, INBOX_TABLE);
 	lock_and_record(&extension, &event, &record);
 
-	values[RECORD_OUTCOME] = text_datum(outcome_of(record.is_duplicate));
+	values[RECORD_OUTCOME] = text_datum(outcome_name(record.outcome));
 	values[RECORD_STATE] = PointerGetDatum(record.state);
 	values[RECORD_RECEIVED_AT] = TimestampTzGetDatum(record.received_at);
 	values[RECORD_PAYLOAD_CHANGED] = BoolGetDatum(record.payload_changed);

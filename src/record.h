@@ -12,13 +12,6 @@
 
 #include "extension.h"
 
-/* What a recording function says. */
-static inline const char *
-outcome_of(bool is_duplicate)
-{
-	return is_duplicate ? "duplicate" : "recorded";
-}
-
 /*
  * Tells whether to look for an event before it is inserted.  Under
  * SERIALIZABLE what was looked for conflicts with what others record nearby,

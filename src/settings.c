@@ -55,8 +55,13 @@ static char *webhook_backoff_max_string;
 static char *retryable_statuses_string;
 static char *redact_headers_string;
 
+static char *log_outcomes_string;
+
 /* one flag per status code, counted from MIN_STATUS */
 static const bool *retryable_statuses;
+
+/* one flag per outcome */
+static const bool *logged_outcomes;
 
 static const struct config_enum_entry key_formats[] = {
 	{"any", KEY_FORMAT_ANY, false},
@@ -127,6 +132,29 @@ DURATION_ASSIGN_HOOK(webhook_lease)
 DURATION_ASSIGN_HOOK(webhook_backoff_base)
 DURATION_ASSIGN_HOOK(webhook_backoff_max)
 
+/*
+ * Returns the first item of a list, and its length; NULL if there is none.
+ * The rest of the list begins behind it.
+ */
+static const char *
+first_item(const char *list, size_t *length)
+{
+	list += strspn(list, LIST_SEPARATORS);
+	*length = strcspn(list, LIST_SEPARATORS);
+	return *length > 0 ? list : NULL;
+}
+
+/* Makes so many flags for an assign hook, all off; NULL without memory. */
+static bool *
+make_flags(size_t count)
+{
+	bool	   *flags = guc_malloc(LOG, count * sizeof(bool));
+
+	if (flags != NULL)
+		memset(flags, false, count * sizeof(bool));
+	return flags;
+}
+
 /* Marks the codes that one item of the list, "503" or "5xx", stands for. */
 static bool
 mark_statuses(const char *item, size_t length, bool *statuses)
@@ -156,23 +184,15 @@ mark_statuses(const char *item, size_t length, bool *statuses)
 static bool
 check_retryable_statuses(char **newval, void **extra, GucSource source)
 {
-	const char *item = *newval;
-	bool	   *statuses;
+	const char *item;
+	size_t		length;
+	bool	   *statuses = make_flags(MAX_STATUS - MIN_STATUS + 1);
 
-	statuses = guc_malloc(LOG, MAX_STATUS - MIN_STATUS + 1);
 	if (statuses == NULL)
 		return false;
-	memset(statuses, false, MAX_STATUS - MIN_STATUS + 1);
-
-	for (;;)
+	for (item = first_item(*newval, &length); item != NULL;
+		 item = first_item(item + length, &length))
 	{
-		size_t		length;
-
-		item += strspn(item, LIST_SEPARATORS);
-		if (*item == '\0')
-			break;
-
-		length = strcspn(item, LIST_SEPARATORS);
 		if (!mark_statuses(item, length, statuses))
 		{
 			guc_free(statuses);
@@ -182,7 +202,6 @@ check_retryable_statuses(char **newval, void **extra, GucSource source)
 							  MIN_STATUS, MAX_STATUS);
 			return false;
 		}
-		item += length;
 	}
 
 	*extra = statuses;
@@ -205,22 +224,58 @@ is_retryable_status(int status)
 bool
 is_redacted_header(const char *name, int length)
 {
-	const char *item = redact_headers_string;
+	const char *item;
+	size_t		item_length;
 
-	for (;;)
+	for (item = first_item(redact_headers_string, &item_length); item != NULL;
+		 item = first_item(item + item_length, &item_length))
 	{
-		size_t		item_length;
-
-		item += strspn(item, LIST_SEPARATORS);
-		if (*item == '\0')
-			return false;
-
-		item_length = strcspn(item, LIST_SEPARATORS);
 		if (item_length == (size_t) length &&
 			pg_strncasecmp(item, name, item_length) == 0)
 			return true;
-		item += item_length;
 	}
+	return false;
+}
+
+static bool
+check_log_outcomes(char **newval, void **extra, GucSource source)
+{
+	const char *item;
+	size_t		length;
+	bool	   *outcomes = make_flags(NUM_OUTCOMES);
+
+	if (outcomes == NULL)
+		return false;
+	for (item = first_item(*newval, &length); item != NULL;
+		 item = first_item(item + length, &length))
+	{
+		Outcome		outcome = find_outcome(item, length);
+
+		if (outcome == NUM_OUTCOMES)
+		{
+			guc_free(outcomes);
+			GUC_check_errdetail("\"%.*s\" is no outcome of a claim or of recording an event.",
+								(int) length, item);
+			GUC_check_errhint("List outcomes such as \"replay\" and \"mismatch\", separated by commas.");
+			return false;
+		}
+		outcomes[outcome] = true;
+	}
+
+	*extra = outcomes;
+	return true;
+}
+
+static void
+assign_log_outcomes(const char *newval, void *extra)
+{
+	logged_outcomes = extra;
+}
+
+bool
+is_logged_outcome(Outcome outcome)
+{
+	return logged_outcomes[outcome];
 }
 
 /* Defines one duration, checked and assigned through the hooks above. */
@@ -347,6 +402,22 @@ define_webhook_rules(void)
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 }
 
+static void
+define_administration(void)
+{
+	DefineCustomStringVariable("idempotency.tenant",
+							   "Sets the only tenant this role may name.",
+							   "Meant for ALTER ROLE ... SET; empty allows every tenant.",
+							   &pinned_tenant, "",
+							   PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("idempotency.log_outcomes",
+							   "Lists the outcomes that are written to the server's log.",
+							   "Each as one line, with a digest of the key.",
+							   &log_outcomes_string, "",
+							   PGC_SUSET, 0, check_log_outcomes,
+							   assign_log_outcomes, NULL);
+}
+
 void
 define_settings(void)
 {
@@ -355,10 +426,6 @@ define_settings(void)
 	define_key_rules();
 	define_storage_rules();
 	define_webhook_rules();
-	DefineCustomStringVariable("idempotency.tenant",
-							   "Sets the only tenant this role may name.",
-							   "Meant for ALTER ROLE ... SET; empty allows every tenant.",
-							   &pinned_tenant, "",
-							   PGC_SUSET, 0, NULL, NULL, NULL);
+	define_administration();
 	MarkGUCPrefixReserved("idempotency");
 }

@@ -8,6 +8,8 @@
 #ifndef IDEMPOTENCY_SETTINGS_H
 #define IDEMPOTENCY_SETTINGS_H
 
+#include "outcome.h"
+
 /* HTTP status codes */
 #define MIN_STATUS 100
 #define MAX_STATUS 599
@@ -47,6 +49,9 @@ extern bool is_retryable_status(int status);
 
 /* True if the response header of this name must not be stored. */
 extern bool is_redacted_header(const char *name, int length);
+
+/* True if this outcome is to be written to the server's log. */
+extern bool is_logged_outcome(Outcome outcome);
 
 extern void define_settings(void);
 

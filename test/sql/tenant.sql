@@ -21,6 +21,7 @@ SELECT idempotency_lookup('globex', 'k');
 SELECT idempotency_execute('globex', 'k', '{}', 'echo(jsonb)');
 SELECT idempotency_claim_abandoned(tenant_id => 'globex');
 SELECT idempotency_forget('globex', 'k');
+SELECT idempotency_forget_tenant('globex');
 SELECT webhook_inbox_record('globex', 's', 'e');
 SELECT webhook_inbox_record_batch('globex', 's', '[]');
 SELECT webhook_inbox_fetch(tenant_id => 'globex');
@@ -63,6 +64,24 @@ RESET ROLE;
 RESET idempotency.tenant;
 RESET idempotency.webhook_max_attempts;
 SELECT tenant_id, event_id, state FROM webhook_inbox ORDER BY 1, 2;
+
+-- ... and sweeps, and counts, only what is its own
+SELECT outcome FROM unnest(ARRAY['acme', 'globex']) AS tenant, idempotency_claim(tenant, 'old', ttl => '0');
+SELECT outcome FROM unnest(ARRAY['acme', 'globex']) AS tenant, webhook_inbox_record(tenant, 's', 'old', processed => true, ttl => '0');
+SELECT idempotency_grant('regress_acme', 'admin');
+SET idempotency.tenant = 'acme';
+SET ROLE regress_acme;
+SELECT * FROM idempotency_sweep();
+SELECT DISTINCT tenant_id FROM idempotency_activity;
+\set VERBOSITY sqlstate
+SELECT idempotency_stats();
+SELECT idempotency_stats_reset();
+SELECT * FROM idempotency_stats;
+\set VERBOSITY default
+RESET ROLE;
+RESET idempotency.tenant;
+SELECT * FROM idempotency_sweep();
+SELECT idempotency_revoke('regress_acme', 'admin');
 
 -- A role that ALTER ROLE pins.
 \set admin :USER
