@@ -19,6 +19,7 @@ is(scalar(grep { defined $_->{text} } @blocks), scalar(() = $readme =~ /^```text
 
 my $node = PostgreSQL::Test::Cluster->new('readme');
 $node->init;
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_cron, idempotency'");
 $node->start;
 
 my $script = join '', map { "$blocks[$_]{sql}\\echo ==end $_\n" } 0 .. $#blocks;
