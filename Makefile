@@ -4,7 +4,7 @@
 EXTENSION = idempotency
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
 
-COMMANDS = deps demo check bench
+COMMANDS = deps demo check bench bench-sweep
 
 ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 
@@ -13,7 +13,7 @@ ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 deps:
 	@tools/deps
 
-demo check bench: deps
+demo check bench bench-sweep: deps
 	@tools/$@
 
 else
