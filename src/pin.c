@@ -28,27 +28,39 @@
 
 #define PIN_SETTING "idempotency.tenant"
 
+/* What an administrator sets, and a client must not undo. */
+static const char *const guarded_settings[] = {
+	PIN_SETTING,
+	"idempotency.log_outcomes",
+};
+
 /*
  * Before the module is loaded, a connection option of a client takes the
- * place of what ALTER ROLE says; when the module then refuses that option,
- * nothing would be left, and the role unpinned.
+ * place of what an administrator has set; when the module then refuses that
+ * option, nothing would be left.  Who gave the option counts, not whose rights
+ * the code has that loads the module.
  */
 void
-check_client_pin(void)
+check_client_options(void)
 {
-	struct config_generic *placeholder;
-
-	if (process_shared_preload_libraries_in_progress || superuser())
+	if (process_shared_preload_libraries_in_progress)
 		return;
 
-	placeholder = find_option(PIN_SETTING, false, true, ERROR);
-	if (placeholder != NULL && placeholder->reset_source == PGC_S_CLIENT)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to set parameter \"%s\"",
-						PIN_SETTING),
-				 errdetail("The connection was opened with an option that sets it."),
-				 errhint("Connect without that option.")));
+	for (size_t i = 0; i < lengthof(guarded_settings); i++)
+	{
+		struct config_generic *placeholder = find_option(guarded_settings[i],
+														 false, true, ERROR);
+
+		if (placeholder != NULL &&
+			placeholder->reset_source == PGC_S_CLIENT &&
+			!superuser_arg(placeholder->reset_srole))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied to set parameter \"%s\"",
+							guarded_settings[i]),
+					 errdetail("The connection was opened with an option that sets it."),
+					 errhint("Connect without that option.")));
+	}
 }
 
 /* Finds the pin among settings of the form name=value; NULL if not there. */

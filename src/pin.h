@@ -12,9 +12,9 @@
 extern const char *tenant_pin(void);
 
 /*
- * Refuses to load the module, an ERROR, where a client has set the pin in
- * its connection's options.
+ * Refuses to load the module, an ERROR, where a client has set the pin, or
+ * another setting that is not his, in his connection's options.
  */
-extern void check_client_pin(void);
+extern void check_client_options(void);
 
 #endif							/* IDEMPOTENCY_PIN_H */

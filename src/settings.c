@@ -421,7 +421,7 @@ define_administration(void)
 void
 define_settings(void)
 {
-	check_client_pin();
+	check_client_options();
 	define_durations();
 	define_key_rules();
 	define_storage_rules();
