@@ -327,7 +327,7 @@ AS 'MODULE_PATHNAME', 'idempotency_forget_tenant'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_forget_tenant FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_forget_tenant IS
-'Delete all keys and webhook events of a tenant, in whatever state they are. Waits for open transactions that have changed one of them or are at work in one of the tenant''s streams; calls for them wait in turn until this transaction ends.
+'Delete all keys and webhook events of a tenant, in whatever state they are. Waits for open transactions that have changed one of them or are at work in one of the tenant''s streams; calls for them wait in turn until this transaction ends. (If more than 512 of its streams have something to hand out, all who record or fetch events of any tenant wait.)
 Argument: tenant_id.
 Returns how many keys and events they were.
 Errors: IK003, 25006, 40001 (above READ COMMITTED, if one of them was changed meanwhile), 42501.';
@@ -716,7 +716,10 @@ FROM (VALUES
 	('admin', 'webhook_inbox_requeue_dead')
 ) AS m (profile, name)
 JOIN pg_catalog.pg_extension AS e ON e.extname OPERATOR(pg_catalog.=) 'idempotency'
-JOIN pg_catalog.pg_proc AS p ON p.pronamespace OPERATOR(pg_catalog.=) e.extnamespace
+JOIN pg_catalog.pg_depend AS d ON d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
+	AND d.refobjid OPERATOR(pg_catalog.=) e.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'
+	AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
+JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) d.objid
 	AND p.proname OPERATOR(pg_catalog.=) m.name::pg_catalog.name
 UNION ALL
 SELECT 'admin', 'SELECT', NULL, c.oid
@@ -736,25 +739,23 @@ COMMENT ON VIEW @extschema@.idempotency_profiles IS
 CREATE FUNCTION @extschema@.idempotency_set_profile(
 	grantee pg_catalog.regrole,
 	profile pg_catalog.text,
-	granted pg_catalog.bool)
+	granted pg_catalog.bool,
+	profiles @extschema@.idempotency_profiles[])
 RETURNS pg_catalog.void
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	_schema regnamespace := (SELECT extnamespace FROM pg_extension WHERE extname = 'idempotency');
-	_known bool;
 	_object text;
 	_privilege text;
 BEGIN
-	IF grantee IS NULL THEN
-		RAISE 'grantee must not be null'
+	IF grantee IS NULL OR NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = grantee) THEN
+		RAISE 'grantee does not exist'
 			USING ERRCODE = 'invalid_parameter_value',
 			DETAIL = 'The argument "grantee" is not acceptable.', HINT = 'Pass the name of a role.';
 	END IF;
-	EXECUTE format('SELECT EXISTS (SELECT FROM %s.idempotency_profiles AS p WHERE p.profile = $1)', _schema)
-		INTO _known USING profile;
-	IF NOT _known THEN
+	IF NOT EXISTS (SELECT FROM unnest(profiles) AS p WHERE p.profile = idempotency_set_profile.profile) THEN
 		RAISE 'profile does not exist'
 			USING ERRCODE = 'invalid_parameter_value',
 			DETAIL = 'The argument "profile" is not acceptable.', HINT = 'Pass app, worker or admin.';
@@ -765,17 +766,17 @@ BEGIN
 	END IF;
 
 	-- What another profile of the role needs, too, is not revoked.
-	FOR _privilege, _object IN EXECUTE format($query$
+	FOR _privilege, _object IN
 		SELECT p.privilege, coalesce('ROUTINE ' || p.routine, 'TABLE ' || p.relation)
-		FROM %1$s.idempotency_profiles AS p
-		WHERE p.profile = $2 AND ($3 OR NOT EXISTS (
-			SELECT FROM %1$s.idempotency_profiles AS same
+		FROM unnest(profiles) AS p
+		WHERE p.profile = idempotency_set_profile.profile AND (granted OR NOT EXISTS (
+			SELECT FROM unnest(profiles) AS same
 			WHERE same.routine = p.routine AND same.profile <> p.profile
 			AND NOT EXISTS (
-				SELECT FROM %1$s.idempotency_profiles AS other JOIN pg_proc AS f ON f.oid = other.routine
+				SELECT FROM unnest(profiles) AS other JOIN pg_proc AS f ON f.oid = other.routine
 				WHERE other.profile = same.profile
-				AND NOT EXISTS (SELECT FROM aclexplode(f.proacl) AS acl WHERE acl.grantee = $1))))
-		$query$, _schema) USING grantee, profile, granted
+				AND NOT EXISTS (SELECT FROM aclexplode(f.proacl) AS acl
+					WHERE acl.grantee = idempotency_set_profile.grantee))))
 	LOOP
 		EXECUTE format(CASE WHEN granted THEN 'GRANT %s ON %s TO %s' ELSE 'REVOKE %s ON %s FROM %s' END,
 			_privilege, _object, grantee);
@@ -783,7 +784,7 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_set_profile FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_set_profile IS
-'What idempotency_grant and idempotency_revoke have in common.';
+'What idempotency_grant and idempotency_revoke have in common. They pass the profiles: what this one found by name might be another''s.';
 
 CREATE FUNCTION @extschema@.idempotency_grant(
 	grantee pg_catalog.regrole,
@@ -791,7 +792,8 @@ CREATE FUNCTION @extschema@.idempotency_grant(
 RETURNS pg_catalog.void
 LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 BEGIN ATOMIC
-	SELECT @extschema@.idempotency_set_profile(grantee, profile, true);
+	SELECT @extschema@.idempotency_set_profile(grantee, profile, true,
+		ARRAY(SELECT p FROM @extschema@.idempotency_profiles AS p));
 END;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_grant FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_grant IS
@@ -805,7 +807,8 @@ CREATE FUNCTION @extschema@.idempotency_revoke(
 RETURNS pg_catalog.void
 LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 BEGIN ATOMIC
-	SELECT @extschema@.idempotency_set_profile(grantee, profile, false);
+	SELECT @extschema@.idempotency_set_profile(grantee, profile, false,
+		ARRAY(SELECT p FROM @extschema@.idempotency_profiles AS p));
 END;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_revoke FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_revoke IS

@@ -38,6 +38,13 @@ SELECT * FROM may(:'role');
 SELECT idempotency_revoke(:'role', 'app'), idempotency_revoke(:'role', 'app');
 SELECT * FROM may(:'role');
 
+-- A function that somebody has put beside ours is not ours to grant.
+CREATE FUNCTION idempotency_claim(int) RETURNS int LANGUAGE sql AS 'SELECT 1';
+SELECT idempotency_grant(:'role', 'app'), idempotency_grant(:'role', 'worker'), idempotency_revoke(:'role', 'worker');
+SELECT * FROM may(:'role');
+SELECT idempotency_revoke(:'role', 'app');
+DROP FUNCTION idempotency_claim(int);
+
 -- In a schema that the role can't use yet, whatever it is called.
 DROP VIEW routines CASCADE;
 DROP EXTENSION idempotency;
@@ -52,7 +59,7 @@ SELECT count(*) FROM "Renamed schema".webhook_inbox_fetch();
 \set VERBOSITY sqlstate
 SELECT "Renamed schema".idempotency_sweep();
 SELECT "Renamed schema".idempotency_grant(:'role', 'admin');
-SELECT "Renamed schema".idempotency_set_profile(:'role', 'admin', true);
+SELECT "Renamed schema".idempotency_set_profile(:'role', 'admin', true, '{}');
 SELECT count(*) FROM "Renamed schema".idempotency_keys;
 SELECT count(*) FROM "Renamed schema".idempotency_activity;
 SELECT count(*) FROM "Renamed schema".idempotency_profiles;
@@ -72,6 +79,8 @@ SELECT "Renamed schema".idempotency_grant(NULL, 'app');
 SELECT "Renamed schema".idempotency_revoke(:'role', 'App');
 SELECT "Renamed schema".idempotency_revoke(NULL, 'app');
 SELECT "Renamed schema".idempotency_grant('no such role', 'app');
+SELECT "Renamed schema".idempotency_grant('-', 'app');
+SELECT "Renamed schema".idempotency_grant(4294967295::oid, 'app');
 \set VERBOSITY terse
 SELECT "Renamed schema".idempotency_grant(:'role', 'boss');
 SELECT "Renamed schema".idempotency_grant(NULL, 'app');
