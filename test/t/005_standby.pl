@@ -1,4 +1,4 @@
-# Keys on a standby, and in a dump.
+# Keys on a standby.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -30,17 +30,6 @@ $standby->promote;
 is( $standby->safe_psql('postgres', qq{
 		SELECT outcome, attempt, token > $token FROM idempotency_claim('acme', 'running', '{"n": 1}')}),
 	'resumed|2|t', '... until it is promoted');
-
-$primary->safe_psql('postgres', 'CREATE DATABASE restored');
-my $dump = $primary->basedir . '/dump.sql';
-$primary->command_ok([ 'pg_dump', '-f', $dump, '-d', $primary->connstr('postgres') ], 'dump');
-$primary->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', $dump, '-d', $primary->connstr('restored') ], 'restore');
-is( $primary->safe_psql('restored', q{
-		SELECT outcome, response_body FROM idempotency_claim('acme', 'k', '{"n": 1.0}')}),
-	'replay|done', 'a dump keeps the answers');
-is( $primary->safe_psql('restored', qq{
-		SELECT outcome, token > $token FROM idempotency_claim('acme', 'running', '{"n": 1}')}),
-	'resumed|t', '... and the tokens still grow');
 
 $standby->stop;
 $primary->stop;
