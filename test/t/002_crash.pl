@@ -25,14 +25,17 @@ sub session
 	return $session;
 }
 
-# Kills the backend of a session and waits until the server is back.
+# Kills the backend of a session and waits until the server is back: its other
+# processes are new then.
 sub kill_backend
 {
 	my ($session) = @_;
 	my ($pid) = $session->{out} =~ /^pid (\d+)$/m;
+	my $checkpointer = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'";
+	my $before = $node->safe_psql('postgres', $checkpointer);
 	kill 'KILL', $pid;
 	$session->{run}->finish;
-	$node->poll_query_until('postgres', 'SELECT 1', '1');
+	$node->poll_query_until('postgres', "SELECT pid <> $before FROM ($checkpointer) AS c");
 }
 
 # One transaction: the claim goes down with the work.
