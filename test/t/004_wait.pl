@@ -47,7 +47,7 @@ is($waiter->{out}, "resumed|2|\n", 'the lease lapses');
 $node->safe_psql('postgres', q{SELECT outcome FROM idempotency_claim('acme', 'c')});
 $waiter = waiter('c');
 $node->safe_psql('postgres', q{
-	SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Extension'});
+	SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE '%wait =>%' AND pid <> pg_backend_pid()});
 $waiter->{run}->finish;
 is($waiter->{out}, '', 'the waiter is cancelled');
 
