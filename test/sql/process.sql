@@ -121,22 +121,18 @@ SELECT event_id FROM effects;
 -- and a handler may record, and be cancelled
 CREATE FUNCTION follow(event webhook_event) RETURNS void LANGUAGE sql AS $$
 	SELECT webhook_inbox_record('acme', 's', 'after ' || event.event_id) WHERE event.attempt = 1 AND length(event.event_id) < 20 $$;
-CREATE FUNCTION dawdle(event webhook_event) RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(100)';
+CREATE FUNCTION dawdle(event webhook_event) RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(100) FROM pg_cancel_backend(pg_backend_pid())';
 SELECT outcome FROM webhook_inbox_record('acme', 's', 'first');
 CALL webhook_inbox_process('follow(webhook_event)');
 SELECT event_id, state FROM webhook_inbox ORDER BY received_at;
 SELECT outcome FROM webhook_inbox_record('acme', 's', 'dawdle');
-SET statement_timeout = 200;
 CALL webhook_inbox_process('dawdle(webhook_event)');
-RESET statement_timeout;
 SELECT state, attempt, last_error FROM webhook_inbox WHERE event_id = 'dawdle';
 -- ... also while it commits
-CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(5); RETURN NULL; END $$;
+CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(100) FROM pg_cancel_backend(pg_backend_pid()); RETURN NULL; END $$;
 CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON effects DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dawdle();
 SELECT count(webhook_inbox_record('acme', 's', 'at commit ' || i, '{}')) FROM generate_series(1, 2) AS i;
-SET statement_timeout = 200;
 CALL webhook_inbox_process('handle(webhook_event)');
-RESET statement_timeout;
 SELECT event_id, state, attempt, last_error FROM webhook_inbox WHERE event_id LIKE 'at commit%' ORDER BY 1;
 
 DROP FUNCTION handle, note, add_line, overtaken, who, several, of_jsonb, follow, dawdle(webhook_event), change_role;
