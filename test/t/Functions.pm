@@ -8,13 +8,13 @@ use Exporter 'import';
 
 our @EXPORT = qw(extension_functions);
 
-# Each has a name, a signature, is_procedure, is_variadic, and arguments with
-# a name, a type and whether it is optional.
+# Each has a name, a signature, is_procedure, returns_set, is_variadic, and
+# arguments with a name, a type and whether it is optional.
 sub extension_functions
 {
 	my ($node) = @_;
 	my $rows = $node->safe_psql('postgres', q{
-		SELECT p.oid::regprocedure, p.proname, p.prokind = 'p', p.provariadic <> 0,
+		SELECT p.oid::regprocedure, p.proname, p.prokind = 'p', p.proretset, p.provariadic <> 0,
 			(SELECT string_agg(concat_ws(':', p.proargnames[i], format_type(type, NULL), i > p.pronargs - p.pronargdefaults), ';' ORDER BY i)
 			 FROM unnest(p.proargtypes) WITH ORDINALITY AS a (type, i))
 		FROM pg_depend AS d JOIN pg_proc AS p ON p.oid = d.objid
@@ -24,7 +24,7 @@ sub extension_functions
 	my @functions;
 	foreach my $row (split /\n/, $rows)
 	{
-		my ($signature, $name, $is_procedure, $is_variadic, $list) = split /\|/, $row;
+		my ($signature, $name, $is_procedure, $is_set, $is_variadic, $list) = split /\|/, $row;
 		my @arguments;
 		foreach my $argument (split /;/, $list // '')
 		{
@@ -33,7 +33,7 @@ sub extension_functions
 		}
 		push @functions,
 		  { signature => $signature, name => $name, is_procedure => $is_procedure eq 't',
-			is_variadic => $is_variadic eq 't', arguments => \@arguments };
+			returns_set => $is_set eq 't', is_variadic => $is_variadic eq 't', arguments => \@arguments };
 	}
 	return @functions;
 }
