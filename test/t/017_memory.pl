@@ -19,6 +19,7 @@ my $node = PostgreSQL::Test::Cluster->new('memory');
 $node->init;
 $node->append_conf('postgresql.conf', q{
 	autovacuum = off
+	log_statement = none
 	max_locks_per_transaction = 1000});
 $node->start;
 $node->safe_psql('postgres', q{
@@ -144,17 +145,29 @@ my @cases = (
 	{ function => 'webhook_inbox_process(regprocedure,text,text,integer)', what => 'many events in one call',
 	  alone => "webhook_inbox_process('handle_and_sample(webhook_event)', 'streams', 't', $last)" });
 
-# How the calls are made.  Where the server's own PL/pgSQL would leak, with a
-# COMMIT or a CALL that fails, they come from the client one by one.
+# How the calls are made.
 my %way = (
-	each => \&one_by_one,
+	each => sub {
+		my ($function, $call) = @_;
+		my $verb = $function->{is_procedure} ? 'CALL' : 'PERFORM';
+		return qq{
+			DO \$do\$ BEGIN
+				FOR i IN 1 .. $last LOOP
+					$verb $call;
+					PERFORM sampled(i);
+					COMMIT;
+				END LOOP;
+			END \$do\$;};
+	},
 	together => sub {
 		my ($function, $call) = @_;
 		return "SELECT count(r) FROM (SELECT $call AS r FROM generate_series(1, $last) AS i WHERE sampled(i) OFFSET 0) AS c;";
 	},
 	failing => sub {
 		my ($function, $call) = @_;
-		return "\\set ON_ERROR_STOP off\n" . one_by_one($function, $call) if $function->{is_procedure};
+		# PL/pgSQL itself leaks when a CALL fails
+		return "\\set ON_ERROR_STOP off\n" . join "\n", map { ("CALL $call;", "SELECT sampled($_);") } 1 .. $last
+		  if $function->{is_procedure};
 		return qq{
 			DO \$do\$ BEGIN
 				FOR i IN 1 .. $last LOOP
@@ -173,27 +186,15 @@ my %way = (
 		return "CALL $call;";
 	});
 
-sub one_by_one
-{
-	my ($function, $call) = @_;
-	my $verb = $function->{is_procedure} ? 'CALL' : 'SELECT';
-	my @statements;
-
-	foreach my $i (1 .. $last)
-	{
-		push @statements, "$verb $call;" =~ s/\bi\b/$i/gr;
-		push @statements, "SELECT sampled($i);" if $i == $warm_up || $i == $last;
-	}
-	return join "\n", @statements;
-}
+# What the server itself piles up there: for PL/pgSQL's COMMIT; and in one
+# transaction, lists of its locks and of what it has changed.
+my %but = (
+	each => [ 'SPI Proc' ],
+	together => [ 'TopMemoryContext', 'TopTransactionContext', 'LOCALLOCK hash' ]);
 
 my %functions = map { $_->{signature} => $_ } extension_functions($node);
 my %is_tested = map { $_->{function} => 1 } @cases;
 is(join("\n", grep { !$is_tested{$_} } sort keys %functions), '', 'each function has a case here');
-
-# In one statement, the server itself keeps lists of the transaction's locks
-# and of what it has changed.
-my $lists = q{'TopMemoryContext', 'TopTransactionContext', 'LOCALLOCK hash'};
 
 foreach my $case (@cases)
 {
@@ -203,11 +204,11 @@ foreach my $case (@cases)
 	foreach my $way (grep { $case->{$_} } 'each', 'together', 'failing', 'alone')
 	{
 		my $before = delete $case->{before} // 'SELECT';
-		my $but = $way eq 'together' ? "WHERE name NOT IN ($lists)" : '';
+		my $but = join ', ', map { "'$_'" } @{ $but{$way} // [''] };
 		my ($status, $out, $err) = $node->psql('postgres', join "\n",
 			'SET client_min_messages = error;', 'TRUNCATE sample;', "$before;",
 			$way{$way}->($function, $case->{$way}), qq{
-			WITH grown AS (SELECT name, sum(bytes * CASE i WHEN $last THEN 1 ELSE -1 END) AS bytes FROM sample $but GROUP BY name)
+			WITH grown AS (SELECT name, sum(bytes * CASE i WHEN $last THEN 1 ELSE -1 END) AS bytes FROM sample WHERE name NOT IN ($but) GROUP BY name)
 			SELECT 'grown by', (SELECT sum(bytes) FROM grown), name, bytes FROM grown ORDER BY 4 DESC LIMIT 1});
 		my ($growth, $where) = $out =~ /^grown by\|(-?\d+)\|(.*)/m;
 		my $failures = $way eq 'failing' && $function->{is_procedure} ? $last : 0;
