@@ -171,7 +171,7 @@ idempotency_claim_abandoned(PG_FUNCTION_ARGS)
 	search.extension = find_extension(fcinfo, KEYS_TABLE);
 	search.started = read_clock().now;
 
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	resume_up_to(&search, max_rows, (ReturnSetInfo *) fcinfo->resultinfo);

@@ -74,7 +74,7 @@ PG_FUNCTION_INFO_V1(idempotency_activity);
 Datum
 idempotency_activity(PG_FUNCTION_ARGS)
 {
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	put_summary(fcinfo, KEYS_TABLE, SUMMARIZE_KEYS, ACTIVITY_SCOPE);

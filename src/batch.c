@@ -692,7 +692,7 @@ webhook_inbox_record_batch(PG_FUNCTION_ARGS)
 	check_may_write();
 	batch.extension = find_extension(fcinfo, INBOX_TABLE);
 
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	record_batch(&batch);

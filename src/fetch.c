@@ -149,7 +149,7 @@ webhook_inbox_fetch(PG_FUNCTION_ARGS)
 	check_may_write();
 	extension = find_extension(fcinfo, INBOX_TABLE);
 
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	result = (ReturnSetInfo *) fcinfo->resultinfo;
 	foreach(cell, fetch_events(&extension, &filter, max_events, lease))
 		tuplestore_puttuple(result->setResult,

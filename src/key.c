@@ -28,7 +28,7 @@ read_key_stable(const Extension *extension, const KeyId *id, KeyRow *row)
 	Parameters	parameters = {0};
 
 	add_key(&parameters, id);
-	return run_stable_statement(extension, SELECT_KEY, &parameters,
+	return run_stable_statement(extension, SELECT_KEY_STABLE, &parameters,
 								row->values, row->isnull) > 0;
 }
 

@@ -54,7 +54,7 @@ idempotency_lookup(PG_FUNCTION_ARGS)
 	Extension	extension = find_extension(fcinfo, KEYS_TABLE);
 	KeyRow		row;
 
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (read_key_stable(&extension, &id, &row))
 	{
 		KeyState	state = key_state(&row, read_clock().now);

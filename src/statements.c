@@ -44,6 +44,18 @@
 	IS_ALIVE_AT("$5")
 #define HELD_KEY_TYPES KEY_TYPES, INT8OID, TIMESTAMPTZOID
 
+/*
+ * A key's whole row.  The order of the columns is that of KeyColumn in key.h.
+ * It is also the table's, with none left out: then the executor hands out rows
+ * as they are, instead of setting up to take them apart.
+ */
+#define SELECT_KEY_TEXT \
+	"SELECT created_at, expires_at, lease_expires_at, completed_at," \
+	" token, attempt, response_status, tenant_id, scope, key," \
+	" request_hash, request, recovery_point, recovery_data," \
+	" response_headers, response_body, response_bytes" \
+	" FROM %1$s WHERE " KEY_IS
+
 /* When a key expired.  A tombstone is a row as described in key.h. */
 #define KEY_EXPIRY \
 	"CASE WHEN completed_at IS NOT NULL AND response_status IS NULL" \
@@ -197,16 +209,16 @@ const Statement statements[NUM_STATEMENTS] = {
 	},
 	[SELECT_KEY] = {
 		KEYS_TABLE,
+		SELECT_KEY_TEXT,
+		{KEY_TYPES}
+	},
+	[SELECT_KEY_STABLE] = {
+		KEYS_TABLE,
 		/*
-		 * The order of the columns is that of KeyColumn in key.h.  It is also
-		 * the table's, with none left out: then the executor hands out rows
-		 * as they are, instead of setting up to take them apart.
+		 * Above READ COMMITTED, a row that was deleted since the snapshot may
+		 * be seen beside the one that this transaction has put in its place.
 		 */
-		"SELECT created_at, expires_at, lease_expires_at, completed_at,"
-		" token, attempt, response_status, tenant_id, scope, key,"
-		" request_hash, request, recovery_point, recovery_data,"
-		" response_headers, response_body, response_bytes"
-		" FROM %1$s WHERE " KEY_IS,
+		SELECT_KEY_TEXT " ORDER BY token DESC LIMIT 1",
 		{KEY_TYPES}
 	},
 	[RECLAIM_KEY] = {

@@ -16,6 +16,7 @@ typedef enum StatementId
 	/* on idempotency_keys */
 	INSERT_KEY,
 	SELECT_KEY,
+	SELECT_KEY_STABLE,
 	RECLAIM_KEY,
 	RESUME_KEY,
 	COMPLETE_KEY,
