@@ -39,15 +39,21 @@ unprivileged()
 	fi
 }
 
+# Copies the checkout to a folder, without what has been built in it.
+copy_checkout()
+{
+	mkdir "$1" &&
+	tar -c -C "$checkout" --exclude=.git --exclude='*.o' --exclude='*.so' . |
+		tar -x -C "$1"
+}
+
 # Makes $work, with the checkout in $work/src, and removes it at exit.
 make_work_folder()
 {
 	work=$(mktemp -d /tmp/idempotency.XXXXXX) || exit 1
 	trap 'stop_server; [ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
 	trap 'exit 130' INT TERM
-	mkdir "$work/src"
-	(cd "$checkout" && tar -c --exclude=.git --exclude='*.o' --exclude='*.so' \
-		.) | tar -x -C "$work/src"
+	copy_checkout "$work/src"
 }
 
 # Builds the extension and installs it into a mirror of the server.
