@@ -52,13 +52,20 @@ sub new
 	my $self = bless { %options, folder => $node->basedir . '/notes', runs => [] }, $class;
 
 	mkdir $self->{folder};
-	append_to_file("$self->{folder}/$_", '') foreach 'answers', 'leases', 'calls';
-	open $self->{answers}, '<', "$self->{folder}/answers" or die $!;
+	append_to_file($self->notes($_), '') foreach 'answers', 'leases', 'calls';
+	open $self->{answers}, '<', $self->notes('answers') or die $!;
 	$self->{progress} = 0;
 	$node->append_conf('postgresql.conf', $settings);
 	$node->start;
 	$node->safe_psql('postgres', $tables);
 	return $self;
+}
+
+# The file of what the clients wrote down of one kind.
+sub notes
+{
+	my ($self, $kind) = @_;
+	return "$self->{folder}/$kind";
 }
 
 # How many answers there will be.
@@ -78,7 +85,7 @@ sub start
 			[ $program, '--server', $server, '--name', $client, '--folder', $self->{folder}, '--keys', $self->{keys},
 			  '--isolation', $levels[ $client % @levels ],
 			  '--seconds', $PostgreSQL::Test::Utils::timeout_default, @options ],
-			'<', '/dev/null', '>', '/dev/null', '2>', "$self->{folder}/stderr$client");
+			'<', '/dev/null', '>', '/dev/null', '2>', $self->notes("stderr$client"));
 	}
 }
 
@@ -101,7 +108,7 @@ sub ride_out
 
 	$_->kill_kill foreach $is_over ? () : @{ $self->{runs} };
 	is(scalar(grep { !$_->finish } @{ $self->{runs} }), 0, 'every client was answered')
-	  or diag map { slurp_file($_) } glob "$self->{folder}/stderr*";
+	  or diag map { slurp_file($_) } glob $self->notes('stderr*');
 	is($accidents_left, 0, '... after all accidents');
 }
 
@@ -112,7 +119,7 @@ sub check
 	my $ask = sub { return $node->safe_psql('postgres', $_[0]); };
 
 	$ask->($notes);
-	$ask->("COPY $_ FROM '$self->{folder}/$_'") foreach 'answers', 'leases', 'calls';
+	$ask->("COPY $_ FROM '" . $self->notes($_) . "'") foreach 'answers', 'leases', 'calls';
 
 	is($ask->('SELECT count(*), count(DISTINCT (client, key)) FROM answers'),
 		join('|', ($self->total) x 2), 'every request was answered once');
