@@ -23,7 +23,7 @@ sub ride_out
 	{
 		(my $progress, $is_over) = $look->();
 		shift @accidents
-		  if !$is_over && @accidents && $progress >= $accidents[0][0] && $accidents[0][1]->();
+		  while !$is_over && @accidents && $progress >= $accidents[0][0] && $accidents[0][1]->();
 		usleep(20_000);
 	}
 	return ($is_over, scalar(@accidents));

@@ -49,7 +49,8 @@ sub interrupt
 {
 	foreach my $function (@functions)
 	{
-		my ($result, $calls) = $node->psql('postgres', "SELECT interrupt('$function', '{@{[join ',', @calls]}}')");
+		my ($result, $calls) =
+		  $node->psql('postgres', "SELECT interrupt('$function', '{@{[join ',', @calls]}}');\n" x 5);
 		$hits{"$function in $_"}++ foreach split /\n/, $calls;
 		ask_of_backend($node, "$function(pid)");
 	}
