@@ -15,7 +15,7 @@ my $kills = 20;
 
 my $node = PostgreSQL::Test::Cluster->new('killed');
 $node->init;
-my $clients = Clients->new($node, clients => 8, keys => 900);
+my $clients = Clients->new($node, clients => 8, keys => 700);
 
 # At any moment from here on, but only if clients got answers since.
 sub kill_and_start
