@@ -405,7 +405,8 @@ give_turns(Batch *batch)
 		(text *) DatumGetPointer(batch->values[MEMBER_STREAM][stream->element])};
 
 		give_turn(batch, stream->element,
-				  try_lock_stream(&id, STREAM_RECORDING) ? TURN_LOOK : TURN_OWN);
+				  try_record_in_stream(&batch->extension, &id) ?
+				  TURN_LOOK : TURN_OWN);
 	}
 	hash_destroy(streams);
 }

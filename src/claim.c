@@ -12,7 +12,8 @@
  *	   so that the common case is one statement, and two new keys never
  *	   conflict under SERIALIZABLE.
  *	3. If the row was there, read it and decide by its state.  What replaces
- *	   the row names the token it was read with.
+ *	   the row names what it was read with: the token, and the time that the
+ *	   decision was made by, since not all who write the row hold its lock.
  *
  *-------------------------------------------------------------------------
  */
@@ -128,6 +129,7 @@ reclaim_key(const Attempt *attempt, Claim *claim)
 
 	add_first_claim(&parameters, attempt, token);
 	add_bigint(&parameters, key_token(&claim->row));
+	add_time(&parameters, key_time(&claim->row, KEY_EXPIRES_AT));
 	if (run_statement(attempt->extension, RECLAIM_KEY, &parameters,
 					  NULL, NULL) == 0)
 		return false;
@@ -148,6 +150,10 @@ resume_key(const Attempt *attempt, Claim *claim)
 	add_time(&parameters, expiry(attempt));
 	add_pointer(&parameters, kept_request(attempt));
 	add_bigint(&parameters, key_token(&claim->row));
+	if (claim->row.isnull[KEY_LEASE_EXPIRES_AT])
+		add_null(&parameters);
+	else
+		add_time(&parameters, key_time(&claim->row, KEY_LEASE_EXPIRES_AT));
 	if (run_statement(attempt->extension, RESUME_KEY, &parameters,
 					  NULL, NULL) == 0)
 		return false;

@@ -116,7 +116,7 @@ insert_stream_event(const Extension *extension, const NewEvent *event,
 	StreamId	stream = {event->id.tenant, event->id.source, event->stream};
 	Parameters	parameters = {0};
 
-	if (!try_lock_stream(&stream, STREAM_RECORDING))
+	if (!try_record_in_stream(extension, &stream))
 		return insert_event(extension, event, now);
 
 	add_new_event(&parameters, event);

@@ -223,25 +223,31 @@ const Statement statements[NUM_STATEMENTS] = {
 	},
 	[RECLAIM_KEY] = {
 		KEYS_TABLE,
-		/* as INSERT_KEY, then the token that the expired row had */
+		/* as INSERT_KEY, then the token and expires_at that the row had */
 		"UPDATE %1$s SET request_hash = $4, request = $5, token = $6,"
 		" attempt = 1, created_at = $7, lease_expires_at = $8,"
 		" expires_at = $9, completed_at = NULL, recovery_point = NULL,"
 		" recovery_data = NULL, response_status = NULL,"
 		" response_headers = NULL, response_body = NULL,"
-		" response_bytes = NULL WHERE " KEY_IS " AND token" EQ "$10",
+		" response_bytes = NULL WHERE " KEY_IS " AND token" EQ "$10"
+		" AND (expires_at" EQ "$11) IS TRUE",
 		{KEY_TYPES, BYTEAOID, JSONBOID, INT8OID, TIMESTAMPTZOID,
-		TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
+		TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID}
 	},
 	[RESUME_KEY] = {
 		KEYS_TABLE,
-		/* token, lease_expires_at, expires_at, request, previous token */
+		/*
+		 * token, lease_expires_at, expires_at, request; then the token and
+		 * lease_expires_at that the row had
+		 */
 		"UPDATE %1$s SET token = $4, attempt = attempt" PLUS "1,"
 		" lease_expires_at = $5, expires_at = GREATEST(expires_at, $6),"
 		" request = COALESCE(request, $7)"
-		" WHERE " KEY_IS " AND token" EQ "$8",
+		" WHERE " KEY_IS " AND token" EQ "$8 AND completed_at IS NULL"
+		" AND COALESCE(lease_expires_at, '-infinity')" EQ
+		"COALESCE($9, '-infinity')",
 		{KEY_TYPES, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, JSONBOID,
-		INT8OID}
+		INT8OID, TIMESTAMPTZOID}
 	},
 	[COMPLETE_KEY] = {
 		KEYS_TABLE,
@@ -296,8 +302,9 @@ const Statement statements[NUM_STATEMENTS] = {
 		"UPDATE %1$s SET token = GREATEST($5, token" PLUS "1),"
 		" attempt = attempt" PLUS "1, lease_expires_at = $6,"
 		" expires_at = GREATEST(expires_at, $7)"
-		" WHERE " KEY_IS HAS_REQUEST
-		" AND lease_expires_at" LE "$4" IS_ALIVE_AT("$4")
+		" WHERE " IN_UNLOCKED(KEY_IS HAS_REQUEST
+							  " AND lease_expires_at" LE "$4"
+							  IS_ALIVE_AT("$4"))
 		" RETURNING token, attempt, request, recovery_point, recovery_data",
 		{KEY_TYPES, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 	},

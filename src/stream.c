@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include "storage/lmgr.h"
+
 #include "lapsed.h"
 #include "plans.h"
 #include "stream.h"
@@ -61,6 +63,18 @@ try_lock_stream(const StreamId *id, LOCKMODE mode)
 	LOCKTAG		tag = stream_lock_tag(id);
 
 	return try_stream_lock(&tag, mode);
+}
+
+/*
+ * The table is locked first, which the statement does anyway.  Who closes all
+ * streams at once has locked it, and what the statement reads has to be of
+ * after that.
+ */
+bool
+try_record_in_stream(const Extension *extension, const StreamId *id)
+{
+	LockRelationOid(extension->table, RowExclusiveLock);
+	return try_lock_stream(id, STREAM_RECORDING);
 }
 
 bool

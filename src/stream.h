@@ -48,6 +48,13 @@
 extern bool try_lock_stream(const StreamId *id, LOCKMODE mode);
 
 /*
+ * Tries to lock a stream for recording an event that may count on the turn of
+ * another.
+ */
+extern bool try_record_in_stream(const Extension *extension,
+								 const StreamId *id);
+
+/*
  * Locks it, waiting for others, which who deletes it has to.  False if the
  * transaction has too many locks already.
  */

@@ -33,7 +33,9 @@
 #include "settings.h"
 #include "stats.h"
 
-/* how many expired keys are listed at once */
+/* how many expired keys are listed at least, so that none that can't be had
+ * hides those behind it; and at most, at once */
+#define LEAST_LISTED 1000
 #define MOST_LISTED 10000
 
 /* The columns of LIST_EXPIRED_KEYS. */
@@ -113,15 +115,15 @@ listed_column(const SPITupleTable *table, int row, enum ExpiredColumn column)
 	return SPI_getbinval(table->vals[row], table->tupdesc, column, &isnull);
 }
 
-/* Sweeps the keys of a list; returns how many. */
+/* Sweeps so many keys of a list at most; returns how many. */
 static int64
 sweep_listed_keys(const Extension *extension, const Sweep *sweep,
-				  const SPITupleTable *table, int count)
+				  const SPITupleTable *table, int count, int64 wanted)
 {
 	Places		emptied = {palloc(count * sizeof(Datum)), 0};
 	Places		deleted = {palloc(count * sizeof(Datum)), 0};
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count && emptied.count + deleted.count < wanted; i++)
 	{
 		KeyId		id;
 		Places	   *places;
@@ -144,36 +146,45 @@ sweep_listed_keys(const Extension *extension, const Sweep *sweep,
  * Sweeps expired keys, the longest expired first; returns how many.
  *
  * Each list begins at the time where the one before ended, behind what that
- * one has deleted.  It ends where nothing can be had, which means that
- * another sweep is at work there.
+ * one has deleted.  It ends where nothing of a list can be had, which others
+ * are at work on.
  */
 static int64
 sweep_keys(const Extension *extension, const Sweep *sweep)
 {
 	TimestampTz from = DT_NOBEGIN;
 	int64		total = 0;
+	MemoryContext connected;
+	MemoryContext per_list;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
+	per_list = AllocSetContextCreate(CurrentMemoryContext,
+									 "idempotency sweep",
+									 ALLOCSET_DEFAULT_SIZES);
+	connected = MemoryContextSwitchTo(per_list);
 	while (total < sweep->max_rows)
 	{
-		int			limit = (int) Min(sweep->max_rows - total, MOST_LISTED);
+		int64		wanted = sweep->max_rows - total;
+		int			limit = (int) Min(Max(wanted, LEAST_LISTED), MOST_LISTED);
 		int			count = list_expired_keys(extension, sweep, from, limit);
 		SPITupleTable *table = SPI_tuptable;
 		int64		swept = 0;
 
 		if (count > 0)
 		{
-			swept = sweep_listed_keys(extension, sweep, table, count);
+			swept = sweep_listed_keys(extension, sweep, table, count, wanted);
 			from = DatumGetTimestampTz(listed_column(table, count - 1,
 													 EXPIRED_AT));
 		}
 		SPI_freetuptable(table);
+		MemoryContextReset(per_list);
 		total += swept;
 		if (count < limit || swept == 0)
 			break;
 		CHECK_FOR_INTERRUPTS();
 	}
+	MemoryContextSwitchTo(connected);
 	SPI_finish();
 	return total;
 }
