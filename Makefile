@@ -13,7 +13,11 @@ ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 deps:
 	@tools/deps
 
-demo check bench bench-sweep: deps
+check: deps
+	@tools/$@
+
+demo bench bench-sweep:
+	@tools/deps server
 	@tools/$@
 
 check-versions:
