@@ -3,8 +3,8 @@
 # from, as in PostgreSQL's own test; without it, it is the same.
 use strict;
 use warnings;
-use FindBin;
-use lib $FindBin::Bin;
+use File::Basename;
+use lib dirname(__FILE__) . '/../perl';
 use EveryState;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;

@@ -16,8 +16,8 @@
 #   the same token.  Open transactions don't move.
 use strict;
 use warnings;
-use FindBin;
-use lib $FindBin::Bin;
+use File::Basename;
+use lib dirname(__FILE__) . '/../perl';
 use EveryState;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;

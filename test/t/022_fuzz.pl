@@ -6,14 +6,14 @@
 # SEED and CALLS repeat a run or make it longer.
 use strict;
 use warnings;
-use FindBin;
+use File::Basename;
 use IPC::Run;
 use List::Util qw(max sum);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-use lib $FindBin::RealBin;
+use lib dirname(__FILE__) . '/../perl';
 use Functions;
 use Hostile;
 

@@ -3,12 +3,12 @@
 # transactions.
 use strict;
 use warnings;
-use FindBin;
+use File::Basename;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-use lib $FindBin::RealBin;
+use lib dirname(__FILE__) . '/../perl';
 use Functions;
 
 my $warm_up = 1_000;
