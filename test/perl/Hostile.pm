@@ -67,6 +67,7 @@ my %good_of_type = (
 	'uuid' => sub { "'6ba7b810-9dad-11d1-80b4-00c04fd430c8'" },
 	'text[]' => sub { pick("ARRAY['a']", "ARRAY['a', 'b:c']") },
 	'regrole' => sub { pick("'fuzz_app'", "'fuzz_nobody'") },
+	'idempotency_profiles[]' => sub { 'ARRAY(SELECT p FROM idempotency_profiles AS p)' },
 	'regprocedure' => sub { "'" . pick(@handlers) . "'" });
 
 # What the row that the call is about has for a token.

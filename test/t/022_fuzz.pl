@@ -26,6 +26,7 @@ my $timeout = $PostgreSQL::Test::Utils::timeout_default;
 my $node = PostgreSQL::Test::Cluster->new('fuzz');
 $node->init;
 $node->append_conf('postgresql.conf', qq{
+	shared_preload_libraries = 'idempotency'
 	log_statement = none
 	log_line_prefix = '%e '
 	max_prepared_transactions = 10
@@ -241,6 +242,7 @@ my %expected = (
 	'IK001' => 'no key', 'IK002' => 'bad key', 'IK003' => 'bad name', 'IK004' => 'outdated token', 'IK005' => 'no such key',
 	'22023' => 'bad argument', '42501' => 'not allowed', '25006' => 'read-only transaction', '40001' => 'to be retried',
 	'2D000' => 'webhook_inbox_process inside a transaction block',
+	'01007' => 'nothing was granted by a role that may not', '01006' => '... nor revoked',
 	# values that are none
 	'22P02' => 'not of the type', '22003' => 'number out of range', '22007' => 'not an interval', '22008' => 'interval out of range',
 	'22015' => 'interval out of range', '22021' => 'not in the encoding', '22P05' => 'character 0', '54000' => 'too large for jsonb, or character 0',
@@ -288,7 +290,9 @@ diag join(' ', map { "$_:$met{$_}" } sort keys %met), "\n", sum(values %returned
 my %never = (
 	idempotency_keys => [
 		'lease_expires_at IS NOT NULL AND completed_at IS NOT NULL',
-		'(completed_at IS NULL) <> (response_status IS NULL)',
+		'completed_at IS NULL AND response_status IS NOT NULL',
+		'completed_at IS NOT NULL AND response_status IS NULL AND num_nonnulls(lease_expires_at, request_hash, request,
+			recovery_point, recovery_data, response_headers, response_body, response_bytes) > 0',
 		'completed_at IS NULL AND num_nonnulls(response_headers, response_body, response_bytes) > 0',
 		'response_body IS NOT NULL AND response_bytes IS NOT NULL',
 		'response_status NOT BETWEEN 100 AND 599',

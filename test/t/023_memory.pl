@@ -61,7 +61,7 @@ my $headers = q('[{"Set-Cookie": "x"}, {"a": "b"}]');
 # a key's and an event's life, for one leaves behind what the next one needs.
 my @cases = (
 	{ function => 'idempotency_activity()',
-	  before => q{SELECT FROM idempotency_claim('t', 'k0'), webhook_inbox_record('t', 's', 'e0')},
+	  before => q{SELECT FROM idempotency_claim('a', 'a'), webhook_inbox_record('a', 'a', 'a')},
 	  together => 'idempotency_activity()' },
 	{ function => 'idempotency_stats()',
 	  together => 'idempotency_stats()',
