@@ -48,7 +48,7 @@ BEGIN
 	PERFORM FROM webhook_inbox_record_batch('acme', 'stream', (SELECT jsonb_agg(jsonb_build_object('event_id', i::text, 'stream', 'x', 'sequence', i)) FROM generate_series(1, 3000) AS i));
 	PERFORM FROM webhook_inbox_record_batch('acme', 'done', (SELECT jsonb_agg(jsonb_build_object('event_id', i::text, 'stream', 'x', 'processed', true)) FROM generate_series(1, 3000) AS i));
 	-- as many streams, whose first events are in flight
-	PERFORM FROM webhook_inbox_record_batch('acme', 'blocked', (SELECT jsonb_agg(jsonb_build_object('event_id', i::text, 'stream', (i % 300)::text)) FROM generate_series(1, 3000) AS i));
+	PERFORM FROM webhook_inbox_record_batch('acme', 'blocked', (SELECT jsonb_agg(jsonb_build_object('event_id', i::text, 'stream', repeat('long ', 40) || i % 300)) FROM generate_series(1, 3000) AS i));
 	PERFORM FROM webhook_inbox_fetch(300, 'blocked');
 	INSERT INTO idempotency_keys (tenant_id, scope, key, token, attempt, created_at, expires_at, completed_at, response_status)
 	SELECT 'acme', '', i::text, 1, 1, now(), now() + interval '1 day', now(), 200 FROM generate_series(1, 3000) AS i ON CONFLICT DO NOTHING;
