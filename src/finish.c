@@ -23,7 +23,7 @@ lock_event(const EventId *id)
 {
 	LOCKTAG		tag = work_lock_tag(id);
 
-	(void) take_optional_lock(&tag, ExclusiveLock);
+	(void) take_event_lock(&tag, ExclusiveLock);
 	return read_clock().now;
 }
 

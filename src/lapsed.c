@@ -32,7 +32,7 @@ LapsedFate
 settle_lapsed(const Fetch *fetch, const EventId *id, int attempt)
 {
 	LOCKTAG		tag = work_lock_tag(id);
-	bool		lockable = may_lock_more();
+	bool		lockable = may_lock_event();
 	bool		is_last = attempt >= webhook_max_attempts;
 	Parameters	parameters = {0};
 

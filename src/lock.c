@@ -37,7 +37,6 @@ typedef enum LockClass
 /*
  * How many locks a transaction takes: a few times its share of the lock table,
  * as a table of the default size has room for more than ten such transactions.
- * In the inbox the half is left for streams, where doing without costs most.
  */
 #define MAX_OPTIONAL_LOCKS (8 * max_locks_per_xact)
 
@@ -148,6 +147,12 @@ init_locks(void)
 bool
 may_lock_more(void)
 {
+	return count_locks() < MAX_OPTIONAL_LOCKS;
+}
+
+bool
+may_lock_event(void)
+{
 	return count_locks() < MAX_OPTIONAL_LOCKS / 2;
 }
 
@@ -178,33 +183,32 @@ try_lock(const LOCKTAG *tag, LOCKMODE mode)
 	return acquire_lock(tag, mode, true);
 }
 
+/* Tells whether to take a lock, or whether that is one lock no more. */
+static bool
+may_lock(const LOCKTAG *tag, LOCKMODE mode)
+{
+	return may_lock_more() || LockHeldByMe(tag, mode, false);
+}
+
+bool
+try_optional_lock(const LOCKTAG *tag, LOCKMODE mode)
+{
+	return may_lock(tag, mode) && try_lock(tag, mode);
+}
+
 bool
 take_optional_lock(const LOCKTAG *tag, LOCKMODE mode)
 {
-	if (!may_lock_more())
+	if (!may_lock(tag, mode))
 		return false;
 	take_lock(tag, mode);
 	return true;
 }
 
-/* Tells whether to lock a stream, or whether that is one lock no more. */
-static bool
-may_lock_stream(const LOCKTAG *tag, LOCKMODE mode)
-{
-	return count_locks() < MAX_OPTIONAL_LOCKS ||
-		LockHeldByMe(tag, mode, false);
-}
-
 bool
-try_stream_lock(const LOCKTAG *tag, LOCKMODE mode)
+take_event_lock(const LOCKTAG *tag, LOCKMODE mode)
 {
-	return may_lock_stream(tag, mode) && try_lock(tag, mode);
-}
-
-bool
-take_stream_lock(const LOCKTAG *tag, LOCKMODE mode)
-{
-	if (!may_lock_stream(tag, mode))
+	if (!may_lock_event())
 		return false;
 	take_lock(tag, mode);
 	return true;

@@ -57,12 +57,18 @@ extern void drop_lock(const LOCKTAG *tag, LOCKMODE mode);
 /* Tells whether to take another one. */
 extern bool may_lock_more(void);
 
-/* Takes one if so, waiting for its holder. */
+/* Takes one if so, or if it is ours already, waiting for its holder. */
 extern bool take_optional_lock(const LOCKTAG *tag, LOCKMODE mode);
 
-/* The same for a stream's lock, for which the other half is left. */
-extern bool try_stream_lock(const LOCKTAG *tag, LOCKMODE mode);
-extern bool take_stream_lock(const LOCKTAG *tag, LOCKMODE mode);
+/* Takes one likewise, if nobody holds a conflicting one. */
+extern bool try_optional_lock(const LOCKTAG *tag, LOCKMODE mode);
+
+/*
+ * The same for locks on events.  They are taken up to the half only, to leave
+ * the other for streams, where doing without costs most.
+ */
+extern bool may_lock_event(void);
+extern bool take_event_lock(const LOCKTAG *tag, LOCKMODE mode);
 
 /* Gives a lock that was just taken back again if there are too many by now. */
 extern void drop_surplus_lock(const LOCKTAG *tag, LOCKMODE mode);

@@ -4,7 +4,7 @@
  *	  Recording one event, and what a batch needs of that.
  *
  * Whoever records an event holds its lock until the transaction ends (but see
- * may_lock_more), and a duplicate waits for that before it looks.  Otherwise
+ * may_lock_event), and a duplicate waits for that before it looks.  Otherwise
  * it would wait at the unique index, under a snapshot that can't see what it
  * waits for.
  *
@@ -216,7 +216,7 @@ lock_and_record(const Extension *extension, const NewEvent *event,
 				Record *record)
 {
 	LOCKTAG		tag = record_lock_tag(&event->id);
-	bool		locked = take_optional_lock(&tag, ExclusiveLock);
+	bool		locked = take_event_lock(&tag, ExclusiveLock);
 
 	record_event(extension, event, record);
 	if (locked && record->outcome == OUTCOME_DUPLICATE)

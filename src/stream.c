@@ -62,7 +62,7 @@ try_lock_stream(const StreamId *id, LOCKMODE mode)
 {
 	LOCKTAG		tag = stream_lock_tag(id);
 
-	return try_stream_lock(&tag, mode);
+	return try_optional_lock(&tag, mode);
 }
 
 /*
@@ -82,7 +82,7 @@ lock_stream(const StreamId *id, LOCKMODE mode)
 {
 	LOCKTAG		tag = stream_lock_tag(id);
 
-	return take_stream_lock(&tag, mode);
+	return take_optional_lock(&tag, mode);
 }
 
 bool
