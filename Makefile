@@ -41,7 +41,7 @@ REGRESS = claim complete lease expiry mismatch release token execute lookup \
 	plans
 REGRESS_OPTS = --inputdir=test --load-extension=$(EXTENSION)
 
-ISOLATION = holder wait takeover sweeping forgetting many_locks deadlock independent workers rename \
+ISOLATION = holder wait takeover sweeping forgetting many_locks snapshot deadlock independent workers rename \
 	inbox_record inbox_fetch inbox_stream inbox_turns
 ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=$(EXTENSION)
 
