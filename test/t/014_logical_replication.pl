@@ -1,19 +1,5 @@
 # Logical replication to a server that has the extension, too, and takes over.
-#
-# What its users have to know:
-# * The two tables are what has to be published, with all their operations:
-#   idempotency_forget must reach the subscriber, too.  Their primary keys
-#   identify the rows.
-# * CREATE EXTENSION makes the tables on the subscriber.  Grants, settings and
-#   the extension itself don't replicate.
-# * Write on one side only.  A key that is claimed, or an event that is
-#   recorded, on both stops the replication; before that, neither side knows
-#   what the other has answered.  idempotency_lookup may be asked on both.
-# * Switch over once the subscriber has all: first stop the writers, then wait,
-#   then drop the subscription, then let them write to the subscriber.  What
-#   hasn't arrived would be done again.
-# * Who held a key or an event on the publisher holds it on the subscriber, by
-#   the same token.  Open transactions don't move.
+# What its users have to know is in docs/logical_replication.md.
 use strict;
 use warnings;
 use File::Basename;
