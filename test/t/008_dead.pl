@@ -2,7 +2,10 @@
 # does not hold up those behind it, and can be requeued.
 use strict;
 use warnings;
+use File::Basename qw(dirname);
 use IPC::Run;
+use lib dirname(__FILE__) . '/../perl';
+use Crash qw(crash);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -45,17 +48,6 @@ sub later
 	return "SET idempotency.clock_offset = '$hours h'; $sql";
 }
 
-# Runs something that kills a backend, and waits until the server is back:
-# its other processes are new then.
-sub crash
-{
-	my ($kill) = @_;
-	my $checkpointer = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'";
-	my $pid = $node->safe_psql('postgres', $checkpointer);
-	$kill->();
-	$node->poll_query_until('postgres', "SELECT pid <> $pid FROM ($checkpointer) AS c");
-}
-
 # What has become of the events of a source.
 sub events
 {
@@ -71,7 +63,7 @@ my @errors = ('', "the lease of attempt 1 $lapsed", "the lease of attempt 2 $lap
 foreach my $attempt (1 .. 3)
 {
 	my $result;
-	crash(sub { $result = $node->psql('postgres', later($process)); });
+	crash($node, sub { $result = $node->psql('postgres', later($process)); });
 	is($result, 2, "in a stream: attempt $attempt kills its worker");
 	is(events('in_stream'), "poison|processing|$attempt|$errors[$attempt - 1]\nnext|pending|0|", '... and is counted');
 	$node->safe_psql('postgres', "SET idempotency.clock_offset = '$hours h'; $process");
@@ -90,7 +82,7 @@ foreach my $attempt (1 .. 3)
 	IPC::Run::pump($worker) until $out =~ /^pid (\d+)\|(\d+)$/m;
 	is($2, $attempt, "in no stream: attempt $attempt");
 	my $pid = $1;
-	crash(sub { kill 'KILL', $pid; $worker->finish; });
+	crash($node, sub { kill 'KILL', $pid; $worker->finish; });
 }
 is($node->safe_psql('postgres', later(q{SELECT count(*) FROM webhook_inbox_fetch(source => 'in_none')})),
 	'0', '... is the last');
