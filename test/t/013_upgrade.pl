@@ -3,7 +3,7 @@
 # from, as in PostgreSQL's own test; without it, it is the same.
 use strict;
 use warnings;
-use File::Basename;
+use File::Basename qw(dirname);
 use lib dirname(__FILE__) . '/../perl';
 use EveryState;
 use PostgreSQL::Test::Cluster;

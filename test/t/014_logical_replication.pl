@@ -2,7 +2,7 @@
 # What its users have to know is in docs/logical_replication.md.
 use strict;
 use warnings;
-use File::Basename;
+use File::Basename qw(dirname);
 use lib dirname(__FILE__) . '/../perl';
 use EveryState;
 use PostgreSQL::Test::Cluster;

@@ -6,16 +6,15 @@
 # SEED and CALLS repeat a run or make it longer.
 use strict;
 use warnings;
-use File::Basename;
+use File::Basename qw(dirname);
 use IPC::Run;
+use lib dirname(__FILE__) . '/../perl';
+use Functions;
+use Hostile;
 use List::Util qw(max sum);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-
-use lib dirname(__FILE__) . '/../perl';
-use Functions;
-use Hostile;
 
 my $enough = 100_000;		# calls that are enough to see everything
 my $sessions = 2;

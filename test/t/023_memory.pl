@@ -3,13 +3,12 @@
 # transactions.
 use strict;
 use warnings;
-use File::Basename;
+use File::Basename qw(dirname);
+use lib dirname(__FILE__) . '/../perl';
+use Functions;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-
-use lib dirname(__FILE__) . '/../perl';
-use Functions;
 
 my $warm_up = 1_000;
 my $last = $warm_up + 10_000;
