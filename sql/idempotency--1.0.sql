@@ -327,7 +327,7 @@ AS 'MODULE_PATHNAME', 'idempotency_forget_tenant'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_forget_tenant FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_forget_tenant IS
-'Delete all keys and webhook events of a tenant, in whatever state they are. Waits for open transactions that have changed one of them or are at work in one of the tenant''s streams; calls for them wait in turn until this transaction ends. (If more than 512 of its streams have something to hand out, all who record or fetch events of any tenant wait.)
+'Delete all keys and webhook events of a tenant, in whatever state they are. Waits for open transactions that have changed one of them or are at work in one of the tenant''s streams; calls for them wait in turn until this transaction ends. (If more than 8 times max_locks_per_transaction, 512, of its streams have something to hand out, all who record or fetch events of any tenant wait.)
 Argument: tenant_id.
 Returns how many keys and events they were.
 Errors: IK003, 25006, 40001 (above READ COMMITTED, if one of them was changed meanwhile), 42501.';
@@ -343,7 +343,7 @@ COMMENT ON FUNCTION @extschema@.idempotency_sweep IS
 'Delete expired keys and finished webhook events past their time, those that expired first. Those that another transaction holds are skipped. Where idempotency.tombstone_ttl is set, keys are emptied first, and deleted when that time is over, too.
 Argument: max_rows, how many keys and how many events at most, at least 1.
 Returns how many keys were emptied or deleted, and how many events were deleted.
-Errors: 22023 (max_rows), 25006, 40001 (above READ COMMITTED, if one of them was changed in that moment).';
+Errors: 22023 (max_rows), 25006, 40001 (above READ COMMITTED, if one of them was changed in that moment), 42501.';
 
 CREATE FUNCTION @extschema@.idempotency_request_hash(
 	request pg_catalog.jsonb)
@@ -671,7 +671,8 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_activity FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_activity IS
 'What is in the tables now: a row for each tenant and scope with its keys, and a row for each tenant and source with its webhook events. It reads both tables whole; for frequent questions there is idempotency_stats.
-Of keys: in_progress under a live lease, lapsed, released, completed; oldest, when the oldest of those not completed was first claimed. Of events: backlog, those not yet processed or dead; oldest_due, since when the oldest of these waits for a worker; dead.';
+Of keys: in_progress under a live lease, lapsed, released, completed; oldest, when the oldest of those not completed was first claimed. Of events: backlog, those not yet processed or dead; oldest_due, since when the oldest of these waits for a worker; dead. A role that is pinned to one tenant sees its own only.
+Errors: 42501.';
 
 CREATE VIEW @extschema@.idempotency_activity AS
 SELECT * FROM @extschema@.idempotency_activity();
@@ -765,7 +766,8 @@ BEGIN
 		EXECUTE format('GRANT USAGE ON SCHEMA %s TO %s', _schema, grantee);
 	END IF;
 
-	-- What another profile of the role needs, too, is not revoked.
+	-- Revoking leaves what another profile of the role needs, too.  A role has a
+	-- profile if it may execute all of its functions.
 	FOR _privilege, _object IN
 		SELECT p.privilege, coalesce('ROUTINE ' || p.routine, 'TABLE ' || p.relation)
 		FROM unnest(profiles) AS p
@@ -784,7 +786,9 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_set_profile FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_set_profile IS
-'What idempotency_grant and idempotency_revoke have in common. They pass the profiles: what this one found by name might be another''s.';
+'What idempotency_grant and idempotency_revoke have in common.
+Arguments: grantee and profile, as theirs; granted, true to grant; profiles, the rows of idempotency_profiles, which they pass since what is found by name here might be another''s.
+Errors: 22023, and those of GRANT and REVOKE.';
 
 CREATE FUNCTION @extschema@.idempotency_grant(
 	grantee pg_catalog.regrole,

@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * activity.c
- *	  What there is to do, and where it has stopped: counted in the tables,
- *	  for people.
+ *	  What there is to do, and where it has stopped: counted in the tables.
  *
  *-------------------------------------------------------------------------
  */

@@ -28,7 +28,10 @@
 
 #define PIN_SETTING "idempotency.tenant"
 
-/* What an administrator sets, and a client must not undo. */
+/*
+ * What an administrator sets, and a client must not undo.  (Who undoes
+ * idempotency.clock_offset has the clock everybody has.)
+ */
 static const char *const guarded_settings[] = {
 	PIN_SETTING,
 	"idempotency.log_outcomes",

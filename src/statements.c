@@ -62,8 +62,9 @@
 	" THEN completed_at ELSE expires_at END"
 
 /*
- * The rows at the places $1, if they still are expired at time $2.  (They are
- * not to be searched by an index on expires_at.)
+ * The rows at the places $1, if they still are expired at time $2.  IS TRUE
+ * keeps the planner from the index on expires_at, which would read all that has
+ * expired.
  */
 #define ARE_EXPIRED "ctid" EQ "ANY ($1) AND (expires_at" LE "$2) IS TRUE"
 

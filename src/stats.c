@@ -31,10 +31,13 @@
 #include "result.h"
 #include "stats.h"
 
-/* databases that can be counted; a cluster that has more doesn't count them */
+/*
+ * Databases that can be counted.  A cluster that has more doesn't count them,
+ * and a dropped one keeps its slot until the server starts anew.
+ */
 #define MAX_DATABASES 1024
 
-/* The counters of a database.  A slot is taken once and never given back. */
+/* The counters of a database. */
 typedef struct DatabaseStats
 {
 	pg_atomic_uint32 database;	/* InvalidOid: the slot is free */
@@ -196,8 +199,13 @@ check_may_see_stats(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("nothing is counted"),
-				 errdetail("There is no shared memory for the counters of this database."),
-				 errhint("Add \"idempotency\" to shared_preload_libraries and restart the server.")));
+				 all_stats == NULL ?
+				 errdetail("There is no shared memory for counters.") :
+				 errdetail("All %d sets of counters are taken, some perhaps by databases that were dropped.",
+						   MAX_DATABASES),
+				 all_stats == NULL ?
+				 errhint("Add \"idempotency\" to shared_preload_libraries and restart the server.") :
+				 errhint("Restart the server.")));
 }
 
 /* The columns of idempotency_stats: the counters, then one more. */

@@ -86,7 +86,7 @@ lock_stream(const StreamId *id, LOCKMODE mode)
 }
 
 bool
-is_stream_locked(const StreamId *id, LOCKMODE mode)
+holds_stream_lock(const StreamId *id, LOCKMODE mode)
 {
 	LOCKTAG		tag = stream_lock_tag(id);
 

@@ -61,7 +61,7 @@ extern bool try_record_in_stream(const Extension *extension,
 extern bool lock_stream(const StreamId *id, LOCKMODE mode);
 
 /* Tells whether this transaction holds the lock. */
-extern bool is_stream_locked(const StreamId *id, LOCKMODE mode);
+extern bool holds_stream_lock(const StreamId *id, LOCKMODE mode);
 
 /* Gives the lock back, where nothing was done that needs it. */
 extern void unlock_stream(const StreamId *id, LOCKMODE mode);

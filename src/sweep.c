@@ -55,19 +55,19 @@ typedef struct Sweep
 	text	   *tenant;			/* NULL for all */
 	int			max_rows;
 	TimestampTz now;
-	TimestampTz forget_before;	/* what expired by then leaves no tombstone */
+	TimestampTz forgotten_before;	/* what expired by then leaves no tombstone */
 } Sweep;
 
-/* Rows of a list, by their places. */
+/* Rows of a list, by their places (ctid). */
 typedef struct Places
 {
 	Datum	   *values;
 	int			count;
 } Places;
 
-/* Tries to lock a key, unless too many are locked already. */
+/* Tries to lock a key, or does without where too many are locked already. */
 static bool
-may_sweep(const KeyId *id)
+try_lock_key(const KeyId *id)
 {
 	LOCKTAG		tag = key_lock_tag(id);
 
@@ -102,7 +102,7 @@ list_expired_keys(const Extension *extension, const Sweep *sweep,
 	add_pointer(&parameters, sweep->tenant);
 	add_time(&parameters, from);
 	add_bigint(&parameters, limit);
-	add_time(&parameters, sweep->forget_before);
+	add_time(&parameters, sweep->forgotten_before);
 	return (int) run_set_statement(extension, LIST_EXPIRED_KEYS, &parameters);
 }
 
@@ -131,7 +131,7 @@ sweep_listed_keys(const Extension *extension, const Sweep *sweep,
 		id.tenant = text_column(table, i, EXPIRED_TENANT);
 		id.scope = text_column(table, i, EXPIRED_SCOPE);
 		id.key = text_column(table, i, EXPIRED_KEY);
-		if (!may_sweep(&id))
+		if (!try_lock_key(&id))
 			continue;
 		places = DatumGetBool(listed_column(table, i, EXPIRED_FOR_GOOD)) ?
 			&deleted : &emptied;
@@ -204,9 +204,11 @@ sweep_events(const Extension *extension, const Sweep *sweep)
 
 /* The time before which what expired leaves no tombstone, or has had it. */
 static TimestampTz
-forget_before(TimestampTz now)
+forgotten_before(TimestampTz now)
 {
+	/* an ERROR, if the setting leads beyond the calendar */
 	(void) time_after(now, tombstone_ttl, "idempotency.tombstone_ttl");
+
 	if (tombstone_ttl > now - MIN_TIMESTAMP)
 		return MIN_TIMESTAMP;
 	return now - tombstone_ttl;
@@ -233,7 +235,7 @@ idempotency_sweep(PG_FUNCTION_ARGS)
 
 	sweep.max_rows = count_argument(fcinfo, 0, "max_rows");
 	sweep.tenant = tenant_filter();
-	sweep.forget_before = forget_before(sweep.now);
+	sweep.forgotten_before = forgotten_before(sweep.now);
 	check_may_write();
 
 	keys = sweep_keys(&keys_table, &sweep);
