@@ -10,7 +10,7 @@ use Test::More;
 use Time::HiRes qw(usleep);
 
 my $full_disk = PostgreSQL::Test::Utils::tempdir;
-command_ok([ 'cc', '-Wall', '-Werror', '-shared', '-fPIC', '-o', "$full_disk/full_disk.so", dirname(__FILE__) . '/../preload/full_disk.c', '-ldl' ],
+command_ok([ 'cc', '-Wall', '-Werror', '-shared', '-fPIC', '-o', "$full_disk/full_disk.so", dirname(__FILE__) . '/../full_disk/full_disk.c', '-ldl' ],
 	'a library that makes a disk full');
 
 my $node = PostgreSQL::Test::Cluster->new('full_disk');

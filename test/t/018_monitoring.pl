@@ -304,9 +304,9 @@ foreach my $rule (@rules)
 	my @named = map { /\$labels\.(\w+)/g } values %{ $rule->{annotations} };
 	is_deeply([ faults($rule->{expr}, @named) ], [], "$rule->{alert} asks for what there is");
 }
-command_ok([ 'promtool', 'test', 'rules', 'test/monitoring/alerts.yml' ], 'the alerts are raised when they should be');
+command_ok([ 'promtool', 'test', 'rules', 'test/monitoring/alerts_test.yml' ], 'the alerts are raised when they should be');
 my %tried = map { $_->{exp_alerts} ? ($_->{alertname} => 1) : () }
-	map { @{ $_->{alert_rule_test} } } @{ Load(slurp_file('test/monitoring/alerts.yml'))->{tests} };
+	map { @{ $_->{alert_rule_test} } } @{ Load(slurp_file('test/monitoring/alerts_test.yml'))->{tests} };
 is_deeply([ sort keys %tried ], \@alerts, '... each of them');
 
 my $dashboard = decode_json($text{'grafana-dashboard.json'});
