@@ -30,6 +30,29 @@ SELECT webhook_inbox_fail('globex', 's', 'e', 1, 'x');
 SELECT webhook_inbox_requeue('globex', 's', 'e');
 SELECT webhook_inbox_requeue_dead('globex');
 CALL webhook_inbox_process('raises(webhook_event)', tenant_id => 'globex');
+\set VERBOSITY default
+-- ... and whatever function is added later
+RESET ROLE;
+CREATE FUNCTION call_for_globex(routine regprocedure) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	_arguments text := (
+		SELECT string_agg(CASE WHEN p.proargnames[i] = 'tenant_id' THEN $s$'globex'$s$ ELSE CASE format_type(t, NULL)
+			WHEN 'text' THEN $s$'x'$s$ WHEN 'jsonb' THEN $s$'[]'$s$ WHEN 'interval' THEN $s$'1h'$s$ WHEN 'boolean' THEN 'true'
+			WHEN 'regprocedure' THEN $s$'echo(jsonb)'$s$ WHEN 'bytea' THEN $s$''$s$ ELSE '1' END END || '::' || format_type(t, NULL), ', ' ORDER BY i)
+		FROM pg_proc AS p, unnest(p.proargtypes) WITH ORDINALITY AS a (t, i) WHERE p.oid = routine);
+BEGIN
+	EXECUTE format('SELECT %s(%s)', split_part(routine::text, '(', 1), _arguments);
+	RETURN 'allowed';
+EXCEPTION WHEN others THEN
+	RETURN SQLSTATE;
+END $$;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO regress_acme;
+SET ROLE regress_acme;
+SELECT call_for_globex(p.oid), count(*) > 15 AS all_of_them
+FROM pg_proc AS p JOIN pg_depend AS d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e'
+JOIN pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'idempotency'
+WHERE 'tenant_id' = ANY (p.proargnames[:p.pronargs]) AND p.prokind = 'f' GROUP BY 1;
+\set VERBOSITY sqlstate
 -- It can neither change nor clear the pin.
 SET idempotency.tenant = 'globex';
 SET LOCAL idempotency.tenant = '';
@@ -125,5 +148,5 @@ REVOKE CREATE ON SCHEMA public FROM regress_acme;
 
 REVOKE ALL ON ALL ROUTINES IN SCHEMA public FROM regress_acme;
 DROP ROLE regress_acme;
-DROP FUNCTION echo, raises;
+DROP FUNCTION echo, raises, call_for_globex;
 TRUNCATE idempotency_keys, webhook_inbox;
