@@ -4,7 +4,7 @@
 -- several assertions of one row, a line each
 \pset fieldsep '\n'
 BEGIN;
-SELECT plan(79);
+SELECT plan(96);
 
 CREATE TEMP TABLE tokens (key text, token bigint);
 CREATE TEMP TABLE effects (what text);
@@ -143,6 +143,30 @@ SELECT throws_ok($$ SELECT idempotency_claim('pgtap', E'a\nb') $$, 'IK002', NULL
 SELECT throws_ok($$ SELECT idempotency_claim('', 'k') $$, 'IK003', NULL, 'a tenant must not be empty');
 SELECT throws_ok($$ SELECT idempotency_heartbeat('pgtap', 'nobody''s', 1) $$, 'IK005', NULL, 'a key must exist to be held');
 SELECT throws_ok($$ SELECT idempotency_complete('pgtap', 'a', 1, 99) $$, '22023', NULL, 'a status is from 100 to 599');
+
+-- Running it
+SET LOCAL idempotency.tombstone_ttl = '1 day';
+SELECT is(outcome, 'claimed', 'a key that lives for no time') FROM idempotency_claim('pgtap', 'short', ttl => '0');
+SELECT is(pg_temp.claim('short'), 'gone', '... is remembered where tombstones are on');
+SELECT cmp_ok(keys, '>=', 1::bigint, '... the sweep empties it') FROM idempotency_sweep();
+SELECT is(pg_temp.claim('short'), 'gone', '... which makes no difference');
+SET LOCAL idempotency.tombstone_ttl = 0;
+SELECT is(outcome, 'claimed', '... but where they are off') FROM idempotency_claim('pgtap', 'short', ttl => '0');
+SELECT cmp_ok(keys, '>=', 1::bigint, '... and there the sweep deletes it') FROM idempotency_sweep();
+SELECT is((SELECT count(*) FROM idempotency_keys WHERE (tenant_id, key) = ('pgtap', 'short')), 0::bigint, '... whole');
+SELECT is(webhook_inbox_requeue('pgtap', 'queue', 'm'), true, 'the sweep leaves what has time to live');
+CREATE ROLE pgtap_role;
+SELECT idempotency_grant('pgtap_role', 'app');
+SELECT is(has_function_privilege('pgtap_role', 'idempotency_lookup(text, text, text)', 'EXECUTE'), true, 'a role is granted what an app needs');
+SELECT is(has_function_privilege('pgtap_role', 'idempotency_sweep(integer)', 'EXECUTE'), false, '... and no more');
+SELECT idempotency_revoke('pgtap_role', 'app');
+SELECT is(has_function_privilege('pgtap_role', 'idempotency_lookup(text, text, text)', 'EXECUTE'), false, '... until it is revoked');
+SELECT throws_ok($$ SELECT idempotency_grant('pgtap_role', 'boss') $$, '22023', NULL, 'a profile must exist');
+SELECT cmp_ok(backlog, '>=', 1::bigint, 'the activity shows what waits') FROM idempotency_activity WHERE tenant_id = 'pgtap' AND source = 'wh';
+SELECT cmp_ok(idempotency_forget_tenant('pgtap'), '>=', 10::bigint, 'a tenant is forgotten');
+SELECT is((SELECT count(*) FROM idempotency_keys WHERE tenant_id = 'pgtap') + (SELECT count(*) FROM webhook_inbox WHERE tenant_id = 'pgtap'), 0::bigint, '... whole');
+SELECT is(pg_temp.claim('a', '{"n": 2}', 'other tenant'), 'in_progress', '... and alone');
+SELECT is(pg_temp.claim('a', '{"n": 2}'), 'claimed', '... and may begin anew');
 
 SELECT * FROM finish();
 ROLLBACK;
