@@ -92,7 +92,8 @@ class Client:
 
 	def give_up(self, error):
 		"""Makes ready for another attempt, if the error is one to go on after."""
-		if error.sqlstate is None and isinstance(error, psycopg.OperationalError) \
+		# an InternalError: a pooler may add its own word to the server's last
+		if error.sqlstate is None and isinstance(error, (psycopg.OperationalError, psycopg.InternalError)) \
 				or error.sqlstate is not None and error.sqlstate.startswith(CONNECTION_LOST):
 			if self.connection is not None:
 				self.connection.close()

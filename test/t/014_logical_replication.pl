@@ -61,7 +61,7 @@ is( $subscriber->safe_psql('postgres', q{
 # Not to be done.
 is($_->safe_psql('postgres', q{SELECT outcome FROM idempotency_claim('acme', 'both', '{"n": 1}')}),
 	'claimed', 'a key is claimed on ' . $_->name) foreach $subscriber, $publisher;
-$subscriber->wait_for_log(qr/duplicate key value violates unique constraint "idempotency_keys_pkey"/);
+$subscriber->wait_for_log(qr/duplicate key value violates unique constraint "idempotency_keys_pkey"|conflict detected on relation "public.idempotency_keys"/);
 is($subscriber->safe_psql('postgres', q{SELECT idempotency_forget('acme', 'both')}), 't', '... and forgotten on one of them');
 arrives('... so that the replication goes on');
 
