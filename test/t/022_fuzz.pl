@@ -156,6 +156,20 @@ sub call
 		  "BEGIN;\nDECLARE c CURSOR WITH HOLD FOR $select;\nFETCH c;\nCOMMIT;\nFETCH ALL c;\nCLOSE c;");
 }
 
+# Those that put an end to much, or have little to do with the others, are
+# chosen less often.
+my @choice = map { ($_) x ($_->{name} =~ /forget_tenant|grant|revoke|set_profile|stats|activity/ ? 1 : 8) } @functions;
+
+# What chance alone hardly brings about: a key that has a tombstone is claimed.
+sub late_retry
+{
+	my ($claim) = grep { $_->{name} eq 'idempotency_claim' } @functions;
+	my $call = "SELECT '$claim->{signature}', left(r::text, 200) FROM idempotency_claim('tenant 1', 'late "
+	  . int(rand(1e9)) . "', ttl => '0') AS r;";
+
+	return ("SET idempotency.tombstone_ttl = '1 day';", $call, $call);
+}
+
 # Some calls that have to do with each other, in one transaction or in several.
 sub scene
 {
@@ -176,12 +190,13 @@ sub scene
 		my ($name, $value) = hostile_setting(@settings);
 		push @lines, "SELECT FROM set_config('$name', $value, " . pick('true', 'false') . ');' if $change_settings && chance(0.3);
 		push @lines, 'SAVEPOINT s;' if $in_transaction;
-		push @lines, call($functions[ rand @functions ], \%focus, $in_transaction);
+		push @lines, call($choice[ rand @choice ], \%focus, $in_transaction);
 		push @lines, 'ROLLBACK TO s;' if $in_transaction && chance(0.2);
 	}
 	push @lines, "SELECT '$_', count(v::text) FROM $_ AS v;" foreach grep { chance(0.05) } @views;
 	push @lines, pick('COMMIT;', 'COMMIT;', 'ROLLBACK;', "PREPARE TRANSACTION :'session';\nCOMMIT PREPARED :'session';",
 		"PREPARE TRANSACTION :'session';\nROLLBACK PREPARED :'session';", "COMMIT AND CHAIN;\nROLLBACK;") if $in_transaction;
+	push @lines, late_retry() if chance(0.02);
 	push @lines, 'RESET ROLE;', 'RESET ALL;';
 	push @lines, pick('DISCARD PLANS;', 'DISCARD ALL;', 'VACUUM idempotency_keys;', 'ANALYZE webhook_inbox;') if chance(0.01);
 	return ($count, join("\n", @lines) . "\n");
