@@ -456,10 +456,8 @@ settle_inserted(Batch *batch, const SPITupleTable *table, uint64 count)
 
 	for (uint64 i = 0; i < count; i++)
 	{
-		Datum		id = SPI_getbinval(table->vals[i], table->tupdesc, 1,
-									   &found);
-
-		(void) find_name(inserted, id, HASH_ENTER, &found);
+		(void) find_name(inserted, datum_column(table, i, 1), HASH_ENTER,
+						 &found);
 	}
 	for (int i = 0; i < batch->count; i++)
 	{
@@ -558,12 +556,9 @@ settle_duplicates(Batch *batch)
 			continue;
 		}
 		batch->is_settled[element] = true;
-		batch->state[element] =
-			DatumGetTextPP(SPI_getbinval(table->vals[i], table->tupdesc,
-										 DUPLICATE_STATE, &isnull));
+		batch->state[element] = text_column(table, i, DUPLICATE_STATE);
 		batch->payload_changed[element] =
-			DatumGetBool(SPI_getbinval(table->vals[i], table->tupdesc,
-									   DUPLICATE_PAYLOAD_CHANGED, &isnull));
+			DatumGetBool(datum_column(table, i, DUPLICATE_PAYLOAD_CHANGED));
 	}
 	if (expired > 0)
 		delete_expired_events(&batch->extension, batch->tenant, batch->source,

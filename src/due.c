@@ -65,9 +65,7 @@ add_filter(Parameters *parameters, const Fetch *fetch)
 static bool
 is_written_by_us(const SPITupleTable *table, uint64 row)
 {
-	bool		isnull;
-	Datum		xmin = SPI_getbinval(table->vals[row], table->tupdesc,
-									 DUE_XMIN, &isnull);
+	Datum		xmin = datum_column(table, row, DUE_XMIN);
 
 	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
 }
@@ -78,7 +76,6 @@ read_due_row(const SPITupleTable *table, uint64 row)
 {
 	DueRow		due = {0};
 	text	   *state;
-	bool		isnull;
 
 	due.id.tenant = text_column(table, row, DUE_TENANT);
 	due.id.source = text_column(table, row, DUE_SOURCE);
@@ -88,9 +85,7 @@ read_due_row(const SPITupleTable *table, uint64 row)
 	due.has_lapsed = is_state(state, STATE_PROCESSING);
 	due.is_finished = is_state(state, STATE_PROCESSED) ||
 		is_state(state, STATE_DEAD);
-	due.attempt = DatumGetInt32(SPI_getbinval(table->vals[row],
-											  table->tupdesc, DUE_ATTEMPT,
-											  &isnull));
+	due.attempt = DatumGetInt32(datum_column(table, row, DUE_ATTEMPT));
 	due.is_ours = is_written_by_us(table, row);
 	return due;
 }
@@ -102,7 +97,6 @@ list_due(const Fetch *fetch, int limit)
 	Parameters	parameters = {0};
 	DueList		list = {0};
 	SPITupleTable *table;
-	bool		isnull;
 
 	add_time(&parameters, fetch->clock.now);
 	add_bigint(&parameters, limit);
@@ -117,9 +111,8 @@ list_due(const Fetch *fetch, int limit)
 	list.rows = palloc(list.count * sizeof(DueRow));
 	for (int i = 0; i < list.count; i++)
 		list.rows[i] = read_due_row(table, i);
-	list.end = DatumGetTimestampTz(SPI_getbinval(table->vals[list.count - 1],
-												 table->tupdesc, DUE_DUE_AT,
-												 &isnull));
+	list.end = DatumGetTimestampTz(datum_column(table, list.count - 1,
+												DUE_DUE_AT));
 	return list;
 }
 
@@ -133,12 +126,10 @@ keep_events(Fetch *fetch, uint64 count)
 	for (uint64 i = 0; i < count; i++)
 	{
 		FetchedEvent *event = palloc(sizeof(FetchedEvent));
-		bool		isnull;
 
 		event->tuple = heap_copytuple(table->vals[i]);
 		event->received_at =
-			DatumGetTimestampTz(SPI_getbinval(table->vals[i], table->tupdesc,
-											  FETCHED_RECEIVED_AT, &isnull));
+			DatumGetTimestampTz(datum_column(table, i, FETCHED_RECEIVED_AT));
 		fetch->events = lappend(fetch->events, event);
 	}
 	MemoryContextSwitchTo(connected);

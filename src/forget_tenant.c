@@ -105,7 +105,6 @@ delete_events(const Extension *extension, text *tenant)
 		Parameters	parameters = {0};
 		uint64		count;
 		SPITupleTable *table;
-		bool		isnull;
 
 		CHECK_FOR_INTERRUPTS();
 		add_pointer(&parameters, tenant);
@@ -113,9 +112,7 @@ delete_events(const Extension *extension, text *tenant)
 								  &parameters);
 		table = SPI_tuptable;
 		for (uint64 i = 0; i < count; i++)
-			deleted += DatumGetInt64(SPI_getbinval(table->vals[i],
-												   table->tupdesc,
-												   STREAM_COUNT, &isnull));
+			deleted += DatumGetInt64(datum_column(table, i, STREAM_COUNT));
 		were_closed = close_streams(extension, tenant, table, count);
 		SPI_freetuptable(table);
 	} while (!were_closed);

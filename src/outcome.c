@@ -79,14 +79,19 @@ digest_of(const text *value)
 }
 
 /*
- * Writes one line with a JSON object.  The statement is left out, since it has
- * the key that the line is to have a digest of only.
+ * Counts an answer.  Where it is to be logged, writes one line with a JSON
+ * object.  The statement is left out, since it has the key that the line is to
+ * have a digest of only.
  */
 static void
-log_outcome(Outcome outcome, const text *tenant, const char *group_name,
-			const text *group, const char *digest_name, const text *key)
+note_outcome(Outcome outcome, const text *tenant, const char *group_name,
+			 const text *group, const char *digest_name, const text *key)
 {
 	StringInfoData object;
+
+	add_to_stats(facts[outcome].counter, 1);
+	if (!is_logged_outcome(outcome))
+		return;
 
 	initStringInfo(&object);
 	appendStringInfo(&object, "{\"outcome\": \"%s\"", outcome_name(outcome));
@@ -104,17 +109,13 @@ log_outcome(Outcome outcome, const text *tenant, const char *group_name,
 void
 note_claim(Outcome outcome, const KeyId *id)
 {
-	add_to_stats(facts[outcome].counter, 1);
-	if (is_logged_outcome(outcome))
-		log_outcome(outcome, id->tenant, "scope", id->scope,
-					"key_sha256", id->key);
+	note_outcome(outcome, id->tenant, "scope", id->scope,
+				 "key_sha256", id->key);
 }
 
 void
 note_record(Outcome outcome, const EventId *id)
 {
-	add_to_stats(facts[outcome].counter, 1);
-	if (is_logged_outcome(outcome))
-		log_outcome(outcome, id->tenant, "source", id->source,
-					"event_id_sha256", id->event_id);
+	note_outcome(outcome, id->tenant, "source", id->source,
+				 "event_id_sha256", id->event_id);
 }

@@ -264,6 +264,14 @@ run_set_statement(const Extension *extension, StatementId id,
 	return execute_statement(extension, id, parameters, GetLatestSnapshot());
 }
 
+Datum
+datum_column(const SPITupleTable *table, uint64 row, int column)
+{
+	bool		isnull;
+
+	return SPI_getbinval(table->vals[row], table->tupdesc, column, &isnull);
+}
+
 text *
 text_column(const SPITupleTable *table, uint64 row, int column)
 {

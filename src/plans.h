@@ -37,7 +37,10 @@ extern uint64 run_stable_statement(const Extension *extension, StatementId id,
 extern uint64 run_set_statement(const Extension *extension, StatementId id,
 								Parameters *parameters);
 
-/* Returns a text column, counted from 1, of such a row; NULL if it is null. */
+/* Returns a column, counted from 1, of such a row, that is never null. */
+extern Datum datum_column(const SPITupleTable *table, uint64 row, int column);
+
+/* Returns a text column; NULL if it is null. */
 extern text *text_column(const SPITupleTable *table, uint64 row, int column);
 
 #endif							/* IDEMPOTENCY_PLANS_H */

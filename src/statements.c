@@ -56,6 +56,11 @@
 	" response_headers, response_body, response_bytes" \
 	" FROM %1$s WHERE " KEY_IS
 
+/* Nothing is left of what an expired key's work and its answer were. */
+#define NO_CONTENTS \
+	"recovery_point = NULL, recovery_data = NULL, response_status = NULL," \
+	" response_headers = NULL, response_body = NULL, response_bytes = NULL"
+
 /* When a key expired.  A tombstone is a row as described in key.h. */
 #define KEY_EXPIRY \
 	"CASE WHEN completed_at IS NOT NULL AND response_status IS NULL" \
@@ -230,10 +235,8 @@ const Statement statements[NUM_STATEMENTS] = {
 		/* as INSERT_KEY, then the token and expires_at that the row had */
 		"UPDATE %1$s SET request_hash = $4, request = $5, token = $6,"
 		" attempt = 1, created_at = $7, lease_expires_at = $8,"
-		" expires_at = $9, completed_at = NULL, recovery_point = NULL,"
-		" recovery_data = NULL, response_status = NULL,"
-		" response_headers = NULL, response_body = NULL,"
-		" response_bytes = NULL WHERE " KEY_IS " AND token" EQ "$10"
+		" expires_at = $9, completed_at = NULL, " NO_CONTENTS
+		" WHERE " KEY_IS " AND token" EQ "$10"
 		" AND (expires_at" EQ "$11) IS TRUE",
 		{KEY_TYPES, BYTEAOID, JSONBOID, INT8OID, TIMESTAMPTZOID,
 		TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID}
@@ -330,10 +333,8 @@ const Statement statements[NUM_STATEMENTS] = {
 		/* array of ctid, now, length of a tombstone's life */
 		"UPDATE %1$s SET completed_at = " KEY_EXPIRY ","
 		" expires_at = " KEY_EXPIRY PLUS "$3, lease_expires_at = NULL,"
-		" request_hash = NULL, request = NULL, recovery_point = NULL,"
-		" recovery_data = NULL, response_status = NULL,"
-		" response_headers = NULL, response_body = NULL,"
-		" response_bytes = NULL WHERE " IN_UNLOCKED(ARE_EXPIRED),
+		" request_hash = NULL, request = NULL, " NO_CONTENTS
+		" WHERE " IN_UNLOCKED(ARE_EXPIRED),
 		{TIDARRAYOID, TIMESTAMPTZOID, INTERVALOID}
 	},
 	[DELETE_EXPIRED_KEYS] = {

@@ -63,11 +63,12 @@ static void
 clear_stats(void *memory)
 {
 	DatabaseStats *stats = memory;
+	TimestampTz now = GetCurrentTimestamp();
 
 	for (int i = 0; i < MAX_DATABASES; i++)
 	{
 		pg_atomic_init_u32(&stats[i].database, InvalidOid);
-		pg_atomic_init_u64(&stats[i].reset_at, GetCurrentTimestamp());
+		pg_atomic_init_u64(&stats[i].reset_at, now);
 		for (int counter = 0; counter < NUM_COUNTERS; counter++)
 			pg_atomic_init_u64(&stats[i].counters[counter], 0);
 	}

@@ -106,15 +106,6 @@ list_expired_keys(const Extension *extension, const Sweep *sweep,
 	return (int) run_set_statement(extension, LIST_EXPIRED_KEYS, &parameters);
 }
 
-/* Returns a column of the list that is never NULL. */
-static Datum
-listed_column(const SPITupleTable *table, int row, enum ExpiredColumn column)
-{
-	bool		isnull;
-
-	return SPI_getbinval(table->vals[row], table->tupdesc, column, &isnull);
-}
-
 /* Sweeps so many keys of a list at most; returns how many. */
 static int64
 sweep_listed_keys(const Extension *extension, const Sweep *sweep,
@@ -133,10 +124,10 @@ sweep_listed_keys(const Extension *extension, const Sweep *sweep,
 		id.key = text_column(table, i, EXPIRED_KEY);
 		if (!try_lock_key(&id))
 			continue;
-		places = DatumGetBool(listed_column(table, i, EXPIRED_FOR_GOOD)) ?
+		places = DatumGetBool(datum_column(table, i, EXPIRED_FOR_GOOD)) ?
 			&deleted : &emptied;
-		places->values[places->count++] = listed_column(table, i,
-														EXPIRED_CTID);
+		places->values[places->count++] = datum_column(table, i,
+													   EXPIRED_CTID);
 	}
 	return sweep_places(extension, sweep, EMPTY_EXPIRED_KEYS, &emptied) +
 		sweep_places(extension, sweep, DELETE_EXPIRED_KEYS, &deleted);
@@ -174,8 +165,8 @@ sweep_keys(const Extension *extension, const Sweep *sweep)
 		if (count > 0)
 		{
 			swept = sweep_listed_keys(extension, sweep, table, count, wanted);
-			from = DatumGetTimestampTz(listed_column(table, count - 1,
-													 EXPIRED_AT));
+			from = DatumGetTimestampTz(datum_column(table, count - 1,
+													EXPIRED_AT));
 		}
 		SPI_freetuptable(table);
 		MemoryContextReset(per_list);
