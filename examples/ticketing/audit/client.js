@@ -1,0 +1,55 @@
+import { randomUUID } from 'node:crypto';
+import { createSigner } from 'fast-jwt';
+import { SECRETS } from './world.js';
+
+const sign = createSigner({ key: SECRETS.jwt });
+
+/**
+ * A client of the application: somebody of a tenant.
+ *
+ * @param {{url: string}} app
+ * @param {{tenant?: string, sub?: string}} [who]
+ */
+export function clientOf(app, { tenant = 'acme', sub = 'ann' } = {}) {
+	const authorization = `Bearer ${sign({ tenant, sub })}`;
+
+	/** @returns {Promise<{status: number, headers: Headers, text: string, body: any}>} */
+	async function send(method, path, { body, key, headers = {} } = {}) {
+		const response = await fetch(app.url + path, {
+			method,
+			headers: {
+				authorization,
+				...(body === undefined ? {} : { 'content-type': 'application/json' }),
+				...(key === undefined ? {} : { 'idempotency-key': key }),
+				...headers,
+			},
+			body: body === undefined ? undefined : JSON.stringify(body),
+		});
+		const text = await response.text();
+		const isJson = /json/.test(response.headers.get('content-type'));
+		return { status: response.status, headers: response.headers, text, body: isJson ? JSON.parse(text) : undefined };
+	}
+
+	return {
+		send,
+		get: (path) => send('GET', path),
+		post: (path, body, key = randomUUID()) => send('POST', path, { body, key }),
+		put: (path, body, key = randomUUID()) => send('PUT', path, { body, key }),
+		patch: (path, body, key = randomUUID()) => send('PATCH', path, { body, key }),
+	};
+}
+
+/** Waits until something is so, for at most half a minute. */
+export async function until(what, condition) {
+	const deadline = Date.now() + 30_000;
+	for (;;) {
+		const value = await condition();
+		if (value) {
+			return value;
+		}
+		if (Date.now() > deadline) {
+			throw new Error(`waited in vain until ${what}`);
+		}
+		await new Promise((resolve) => { setTimeout(resolve, 20); });
+	}
+}

@@ -1,0 +1,111 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { after } from 'node:test';
+import pg from 'pg';
+import { install, schedule } from '../schema/install.js';
+import { startChain } from './chain.js';
+import { startStripe } from './stripe.js';
+
+export const SECRETS = { jwt: 'a secret of the audit', stripe: 'whsec_payments', connect: 'whsec_connect' };
+
+/**
+ * All that a service needs, real and of its own: a database on the server that
+ * the environment names, two processes of the application, which share nothing
+ * else, a worker, and where they are asked for a blockchain; and in Stripe's
+ * place a server that keeps its keys as Stripe does.  It ends with the tests.
+ *
+ * @param {{chain?: boolean, settings?: Record<string, string>}} [options]
+ */
+export async function startWorld({ chain: withChain = false } = {}) {
+	const ends = [];
+	after(async () => {
+		for (const end of ends.reverse()) {
+			await end();
+		}
+	});
+
+	const database = `ticketing_${process.pid}`;
+	const server = new pg.Client({ database: 'postgres' });
+	await server.connect();
+	ends.push(() => server.end());
+	await server.query(`CREATE DATABASE ${database}`);
+	ends.push(() => dropDatabase(server, database));
+
+	const sql = new pg.Pool({ database, max: 5 });
+	sql.on('error', () => {});
+	ends.push(() => sql.end());
+	await install(sql);
+	await schedule(server, database);
+
+	const stripe = await startStripe(SECRETS);
+	ends.push(() => stripe.close());
+	const chain = withChain ? await startChain() : undefined;
+	ends.push(() => chain?.close());
+
+	const environment = {
+		...process.env,
+		PGDATABASE: database,
+		JWT_SECRET: SECRETS.jwt,
+		STRIPE_KEY: 'sk_test_audit',
+		STRIPE_URL: stripe.url,
+		STRIPE_WEBHOOK_SECRET: SECRETS.stripe,
+		STRIPE_CONNECT_WEBHOOK_SECRET: SECRETS.connect,
+		PORT: '0',
+		...chain?.environment,
+	};
+	const start = async (script) => {
+		const child = await startProcess(script, environment);
+		ends.push(() => child.stop());
+		return child;
+	};
+	return {
+		sql, server, database, stripe, chain,
+		apps: [await start('server.js'), await start('server.js')],
+		startApp: () => start('server.js'),
+		startWorker: () => start('worker.js'),
+	};
+}
+
+async function dropDatabase(server, database) {
+	await server.query('SELECT cron.unschedule(jobid) FROM cron.job WHERE database = $1', [database]);
+	await server.query(`DROP DATABASE ${database} WITH (FORCE)`);
+}
+
+/**
+ * A process of the application; of the server, once it listens.
+ *
+ * @param {'server.js' | 'worker.js'} script
+ */
+async function startProcess(script, env) {
+	const child = spawn(process.execPath, [new URL(`../${script}`, import.meta.url).pathname], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+	const log = [];
+	const exited = once(child, 'exit');
+	const listening = new Promise((resolve, reject) => {
+		for (const stream of [child.stdout, child.stderr]) {
+			createInterface(stream).on('line', (line) => {
+				log.push(line);
+				const url = line.match(/Server listening at (http:[^"]*)/)?.[1];
+				if (url) {
+					resolve(url);
+				}
+			});
+		}
+		child.on('exit', (code) => reject(new Error(`${script} exited with ${code}:\n${log.join('\n')}`)));
+	});
+	listening.catch(() => {});
+	return {
+		/** Where it listens. */
+		url: script === 'server.js' ? await listening : undefined,
+		/** The lines it has logged. */
+		log,
+		async stop() {
+			child.kill('SIGTERM');
+			await exited;
+		},
+		async kill() {
+			child.kill('SIGKILL');
+			await exited;
+		},
+	};
+}

@@ -1,0 +1,47 @@
+import pg from 'pg';
+import Stripe from 'stripe';
+
+/** What the environment says; PGHOST, PGPORT and PGDATABASE are read by pg itself. */
+const {
+	JWT_SECRET,
+	STRIPE_KEY,
+	STRIPE_URL = 'https://api.stripe.com',
+	STRIPE_WEBHOOK_SECRET,
+	STRIPE_CONNECT_WEBHOOK_SECRET,
+	CHAIN_URL,
+	CHAIN_KEY,
+	CHAIN_CONTRACT,
+	PORT = '3000',
+	LOG_LEVEL = 'info',
+} = process.env;
+
+export const port = Number(PORT);
+export const logLevel = LOG_LEVEL;
+export const jwtSecret = JWT_SECRET;
+export const webhookSecrets = { stripe: STRIPE_WEBHOOK_SECRET, connect: STRIPE_CONNECT_WEBHOOK_SECRET };
+export const chainSettings = { url: CHAIN_URL, privateKey: CHAIN_KEY, contract: CHAIN_CONTRACT };
+
+/**
+ * A request holds one connection while it runs.  Without a connection in two
+ * seconds it is refused: it did not happen, and the client may try again.
+ *
+ * @param {string} role  which of schema/roles.sql
+ */
+export function connect(role, max = 20) {
+	const pool = new pg.Pool({ user: role, max, connectionTimeoutMillis: 2000 });
+	pool.on('error', () => {});		// an idle connection that broke is replaced
+	return pool;
+}
+
+/** Retrying is the idempotency key's business, not the library's. */
+export function connectStripe() {
+	const { protocol, hostname, port } = new URL(STRIPE_URL);
+	return new Stripe(STRIPE_KEY, {
+		protocol: protocol.slice(0, -1),
+		host: hostname,
+		port: port || undefined,
+		maxNetworkRetries: 0,
+		timeout: 2000,
+		telemetry: false,
+	});
+}

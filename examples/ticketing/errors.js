@@ -1,0 +1,39 @@
+import { STATUS_CODES } from 'node:http';
+
+/** A request that the business refuses: a status and a code for programs. */
+export class Refusal extends Error {
+	/**
+	 * @param {number} statusCode
+	 * @param {string} code  for programs
+	 * @param {string} detail  for people
+	 */
+	constructor(statusCode, code, detail) {
+		super(detail);
+		this.statusCode = statusCode;
+		this.code = code;
+	}
+}
+
+/** Errors go out as problem documents (RFC 9457), those of the server without their details. */
+export function answerErrors(app) {
+	app.setErrorHandler((error, request, reply) => {
+		const status = error.statusCode ?? (isOutage(error) ? 503 : 500);
+		request.log[status < 500 ? 'info' : 'error']({ err: error }, error.message);
+		reply.code(status).type('application/problem+json');
+		if (status === 503) {
+			reply.header('retry-after', 1);
+		}
+		return JSON.stringify({
+			type: 'about:blank',
+			title: STATUS_CODES[status],
+			status,
+			code: status < 500 ? error.code : 'internal_error',
+			detail: status < 500 ? error.message : 'the request was not carried out, try again with the same key',
+		});
+	});
+}
+
+/** The database was lost, or had transactions in each other's way. */
+function isOutage({ code, message }) {
+	return /^(08|40|53|57)...$/.test(code) || /^ECONN/.test(code) || /connection/i.test(message);
+}

@@ -1,0 +1,39 @@
+-- Who may do what: the application claims keys and records events, the worker
+-- processes them, the operator looks and sweeps.  Roles belong to the whole
+-- server, and so may be there already.
+
+DO $$
+DECLARE
+	name text;
+BEGIN
+	FOREACH name IN ARRAY ARRAY['ticketing_app', 'ticketing_worker', 'ticketing_operator'] LOOP
+		IF to_regrole(name) IS NULL THEN
+			EXECUTE format('CREATE ROLE %I LOGIN', name);
+		END IF;
+	END LOOP;
+END $$;
+
+SELECT idempotency_grant('ticketing_app', 'app');
+SELECT idempotency_grant('ticketing_worker', 'worker');
+SELECT idempotency_grant('ticketing_operator', 'admin');
+
+GRANT SELECT, INSERT, UPDATE ON usage, ticket_types, ledger, events TO ticketing_app, ticketing_worker;
+
+-- The platform's rules for keys, and an audit trail in the server's log.
+DO $$
+DECLARE
+	setting text;
+BEGIN
+	FOREACH setting IN ARRAY ARRAY[
+		'key_format = uuid',
+		'key_min_length = 16',
+		'key_max_length = 255',
+		'lease = ''30min''',
+		'success_ttl = ''24h''',
+		'client_error_ttl = ''1h''',
+		'webhook_ttl = ''7d''',
+		'log_outcomes = ''replay, mismatch, in_progress, duplicate'''
+	] LOOP
+		EXECUTE format('ALTER DATABASE %I SET idempotency.%s', current_database(), setting);
+	END LOOP;
+END $$;

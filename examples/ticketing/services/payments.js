@@ -1,0 +1,2 @@
+export default async function payments() {}
+export async function paymentEvent() {}

@@ -1,0 +1,2 @@
+export default async function venues() {}
+export async function accountEvent() {}
