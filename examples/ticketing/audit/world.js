@@ -6,6 +6,7 @@ import pg from 'pg';
 import { install, schedule } from '../schema/install.js';
 import { startChain } from './chain.js';
 import { startStripe } from './stripe.js';
+import { until } from './until.js';
 
 export const SECRETS = { jwt: 'a secret of the audit', stripe: 'whsec_payments', connect: 'whsec_connect' };
 
@@ -32,10 +33,13 @@ export async function startWorld({ chain: withChain = false } = {}) {
 	await server.query(`CREATE DATABASE ${database}`);
 	ends.push(() => dropDatabase(server, database));
 
+	const installer = new pg.Client({ database });
+	await installer.connect();
+	await install(installer);
+	await installer.end();
 	const sql = new pg.Pool({ database, max: 5 });
 	sql.on('error', () => {});
 	ends.push(() => sql.end());
-	await install(sql);
 	await schedule(server, database);
 
 	const stripe = await startStripe(SECRETS);
@@ -59,8 +63,34 @@ export async function startWorld({ chain: withChain = false } = {}) {
 		ends.push(() => child.stop());
 		return child;
 	};
+
+	/**
+	 * Locks rows that a handler needs, so that its request stays in progress
+	 * until the function that is returned is called.
+	 *
+	 * @param {string} query  such as SELECT ... FOR UPDATE
+	 */
+	async function lock(query, values) {
+		const client = await sql.connect();
+		await client.query('BEGIN');
+		await client.query(query, values);
+		return async () => {
+			await client.query('COMMIT');
+			client.release();
+		};
+	}
+
+	/** Waits until so many connections of the application wait for locks. */
+	function blocked(count = 1) {
+		return until(`${count} wait for a lock`, async () => {
+			const { rows } = await sql.query(
+				`SELECT FROM pg_stat_activity WHERE datname = current_database() AND usename = 'ticketing_app' AND wait_event_type = 'Lock'`);
+			return rows.length === count;
+		});
+	}
+
 	return {
-		sql, server, database, stripe, chain,
+		sql, server, database, stripe, chain, lock, blocked,
 		apps: [await start('server.js'), await start('server.js')],
 		startApp: () => start('server.js'),
 		startWorker: () => start('worker.js'),

@@ -6,10 +6,11 @@ const FILES = ['shared', 'orders', 'tickets', 'payments', 'venues', 'blockchain'
 /**
  * Creates the extension and the application's tables.
  *
- * @param {import('pg').ClientBase} client  of a superuser, in the database for it
+ * @param {import('pg').Client} client  of a superuser, in the database for it
  */
 export async function install(client) {
-	await client.query('CREATE EXTENSION idempotency');
+	await client.query('CREATE EXTENSION idempotency SCHEMA public');
+	await client.query('CREATE SCHEMA ticketing; SET search_path = ticketing, public');
 	for (const file of FILES) {
 		await client.query(await readFile(new URL(`${file}.sql`, import.meta.url), 'utf8'));
 	}
@@ -18,7 +19,7 @@ export async function install(client) {
 /**
  * Has pg_cron sweep what has expired, a little at a time.
  *
- * @param {import('pg').ClientBase} client  of a superuser, in pg_cron's database
+ * @param {import('pg').Client} client  of a superuser, in pg_cron's database
  * @param {string} database  the application's
  */
 export async function schedule(client, database) {

@@ -17,7 +17,8 @@ SELECT idempotency_grant('ticketing_app', 'app');
 SELECT idempotency_grant('ticketing_worker', 'worker');
 SELECT idempotency_grant('ticketing_operator', 'admin');
 
-GRANT SELECT, INSERT, UPDATE ON usage, ticket_types, ledger, events TO ticketing_app, ticketing_worker;
+GRANT USAGE ON SCHEMA ticketing TO ticketing_app, ticketing_worker;
+GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA ticketing TO ticketing_app, ticketing_worker;
 
 -- The platform's rules for keys, and an audit trail in the server's log.
 DO $$
@@ -25,15 +26,16 @@ DECLARE
 	setting text;
 BEGIN
 	FOREACH setting IN ARRAY ARRAY[
-		'key_format = uuid',
-		'key_min_length = 16',
-		'key_max_length = 255',
-		'lease = ''30min''',
-		'success_ttl = ''24h''',
-		'client_error_ttl = ''1h''',
-		'webhook_ttl = ''7d''',
-		'log_outcomes = ''replay, mismatch, in_progress, duplicate'''
+		'search_path = ticketing, public',
+		'idempotency.key_format = uuid',
+		'idempotency.key_min_length = 16',
+		'idempotency.key_max_length = 255',
+		'idempotency.lease = ''30min''',
+		'idempotency.success_ttl = ''24h''',
+		'idempotency.client_error_ttl = ''1h''',
+		'idempotency.webhook_ttl = ''7d''',
+		'idempotency.log_outcomes = ''replay, mismatch, in_progress, duplicate'''
 	] LOOP
-		EXECUTE format('ALTER DATABASE %I SET idempotency.%s', current_database(), setting);
+		EXECUTE format('ALTER DATABASE %I SET %s', current_database(), setting);
 	END LOOP;
 END $$;
