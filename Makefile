@@ -4,7 +4,7 @@
 EXTENSION = idempotency
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
 
-COMMANDS = deps demo check check-versions bench bench-sweep
+COMMANDS = deps demo check check-examples check-versions bench bench-sweep
 
 ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 
@@ -14,6 +14,10 @@ deps:
 	@tools/deps
 
 check: deps
+	@tools/$@
+
+check-examples:
+	@tools/deps examples
 	@tools/$@
 
 demo bench bench-sweep:

@@ -43,7 +43,8 @@ unprivileged()
 copy_checkout()
 {
 	mkdir "$1" &&
-	tar -c -C "$checkout" --exclude=.git --exclude='*.o' --exclude='*.so' . |
+	tar -c -C "$checkout" --exclude=.git --exclude='*.o' --exclude='*.so' \
+		--exclude=node_modules . |
 		tar -x -C "$1"
 }
 
