@@ -37,6 +37,7 @@ count()
 		cat "$log"
 		find "$work/src" -name 'regression.diffs' -newer "$work/build.log" \
 			-exec cat {} + -exec rm {} +
+		return 1
 	}
 }
 
