@@ -3,6 +3,9 @@
 passed=0
 failed=0
 
+# Where a suite's output goes while it runs.
+progress=/dev/null
+
 tap_ok='^ok +[0-9]'
 tap_not_ok='^not ok +[0-9]|^Bail out'
 
@@ -32,9 +35,9 @@ count()
 	local name=$1 ok=$2 not_ok=$3 status=0 log=$work/$1.log
 	shift 3
 	echo "== $name"
-	(cd "$work/src" && "$@") >"$log" 2>&1 || status=$?
+	(cd "$work/src" && "$@") 2>&1 | tee "$log" >"$progress" || status=$?
 	add "$(grep -cE "$ok" "$log")" "$(grep -cE "$not_ok" "$log")" "$status" || {
-		cat "$log"
+		[ "$progress" != /dev/null ] || cat "$log"
 		find "$work/src" -name 'regression.diffs' -newer "$work/build.log" \
 			-exec cat {} + -exec rm {} +
 		return 1

@@ -31,7 +31,7 @@ export function clientOf(app, { tenant = 'acme', sub = 'ann' } = {}) {
 	}
 
 	return {
-		send,
+		send, authorization,
 		get: (path) => send('GET', path),
 		post: (path, body, key = randomUUID()) => send('POST', path, { body, key }),
 		put: (path, body, key = randomUUID()) => send('PUT', path, { body, key }),

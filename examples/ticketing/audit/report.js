@@ -1,5 +1,8 @@
 import { BEFORE, CHECKS } from './checks.js';
 
+/** What node:test says of the whole run. */
+const SUMMARY = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) [\d.]+$/;
+
 /**
  * Reports each check as it is done, in TAP's words, then a table for each
  * service of what the audit found and what is found now, then the scores.
@@ -11,7 +14,10 @@ export default async function* report(events) {
 	let count = 0;
 	for await (const { type, data } of events) {
 		if (type === 'test:stdout' || type === 'test:stderr') {
-			yield data.message.replace(/^/gm, '# ');
+			yield comment(data.message);
+		}
+		if (type === 'test:diagnostic' && !SUMMARY.test(data.message)) {
+			yield comment(`${data.message}\n`);
 		}
 		if (type === 'test:pass' || type === 'test:fail') {
 			const ok = type === 'test:pass' && data.skip === undefined && data.todo === undefined;
@@ -25,13 +31,19 @@ export default async function* report(events) {
 	for (const service of services) {
 		yield* table(service, now);
 	}
-	yield* scores(services, now);
+	if (services.length) {
+		yield* scores(services, now);
+	}
 	yield `1..${count}\n`;
+}
+
+function comment(lines) {
+	return lines.replace(/^(?=.)/gm, '# ');
 }
 
 function explanation(error) {
 	const text = error?.cause?.stack ?? error?.stack ?? String(error);
-	return `${text}\n`.replace(/^/gm, '#   ');
+	return comment(`${text}\n`);
 }
 
 /** A letter for each check: P passed, p in part, F failed, ? wasn't said. */

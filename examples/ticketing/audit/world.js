@@ -27,8 +27,8 @@ export async function startWorld({ chain: withChain = false } = {}) {
 	});
 
 	const database = `ticketing_${process.pid}`;
-	const server = new pg.Client({ database: 'postgres' });
-	await server.connect();
+	const server = new pg.Pool({ database: 'postgres', max: 1 });
+	server.on('error', () => {});
 	ends.push(() => server.end());
 	await server.query(`CREATE DATABASE ${database}`);
 	ends.push(() => dropDatabase(server, database));

@@ -19,7 +19,7 @@ export async function install(client) {
 /**
  * Has pg_cron sweep what has expired, a little at a time.
  *
- * @param {import('pg').Client} client  of a superuser, in pg_cron's database
+ * @param {import('pg').Pool} client  of a superuser, in pg_cron's database
  * @param {string} database  the application's
  */
 export async function schedule(client, database) {
