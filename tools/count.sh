@@ -3,8 +3,11 @@
 passed=0
 failed=0
 
-# Where a suite's output goes while it runs.
-progress=/dev/null
+# What is shown of a suite while it runs: nothing, or with progress=1 all.
+show()
+{
+	if [ -n "${progress:-}" ]; then cat; else cat >/dev/null; fi
+}
 
 tap_ok='^ok +[0-9]'
 tap_not_ok='^not ok +[0-9]|^Bail out'
@@ -35,9 +38,9 @@ count()
 	local name=$1 ok=$2 not_ok=$3 status=0 log=$work/$1.log
 	shift 3
 	echo "== $name"
-	(cd "$work/src" && "$@") 2>&1 | tee "$log" >"$progress" || status=$?
+	(cd "$work/src" && "$@") 2>&1 | tee "$log" | show || status=$?
 	add "$(grep -cE "$ok" "$log")" "$(grep -cE "$not_ok" "$log")" "$status" || {
-		[ "$progress" != /dev/null ] || cat "$log"
+		[ -n "${progress:-}" ] || cat "$log"
 		find "$work/src" -name 'regression.diffs' -newer "$work/build.log" \
 			-exec cat {} + -exec rm {} +
 		return 1
