@@ -1,5 +1,7 @@
-import { buffer } from 'node:stream/consumers';
+import { subscribe } from 'node:diagnostics_channel';
 import fp from 'fastify-plugin';
+import { bodyOf } from './body.js';
+import { exposeHeaders } from './cors.js';
 import { keyOf } from './key.js';
 import { Problem } from './problem.js';
 import { protocol } from './protocol.js';
@@ -7,7 +9,7 @@ import { Work } from './work.js';
 
 const METHODS = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
 
-const STORED_HEADERS = ['content-type', 'content-language', 'content-disposition', 'location', 'etag', 'last-modified', 'link'];
+const STORED_HEADERS = ['content-type', 'content-encoding', 'content-language', 'content-disposition', 'location', 'etag', 'last-modified', 'link'];
 
 /**
  * @typedef {object} RouteOptions  of a route, in `config.idempotency`, or of all, given to the plugin
@@ -20,50 +22,65 @@ const STORED_HEADERS = ['content-type', 'content-language', 'content-disposition
  * @param {import('fastify').FastifyInstance} fastify
  * @param {RouteOptions & {
  *   pool: import('pg').Pool,
- *   tenant: (request: import('fastify').FastifyRequest) => string,
- *   user?: (request: import('fastify').FastifyRequest) => string | undefined,
+ *   tenant: (request: import('fastify').FastifyRequest) => string | Promise<string>,
+ *   user?: (request: import('fastify').FastifyRequest) => string | undefined | Promise<string | undefined>,
  *   schema?: string,
  *   headers?: string[],
  * }} options  tenant and user come from the authenticated request; headers are those of an answer that are stored
  */
 async function idempotency(fastify, { pool, tenant, user, schema = 'public', headers = STORED_HEADERS, ...defaults }) {
 	const functions = protocol(schema);
+	const stored = new Set(headers.map((name) => name.toLowerCase()));
 	let retention;
 
 	fastify.decorateRequest('idempotency', null);
 
-	fastify.addHook('preHandler', async (request, reply) => {
-		const route = request.routeOptions.config.idempotency;
-		if (route === false || request.is404 || !METHODS.has(request.method)) {
-			return;
+	// not async: a promise would be kept, and the handler run, also when a client leaves before its replay is sent
+	fastify.addHook('preHandler', (request, reply, next) => {
+		if (request.routeOptions.config.idempotency === false || request.is404 || !METHODS.has(request.method)) {
+			return next();
 		}
-		try {
-			return await claim(request, reply, { ...defaults, ...route });
-		} catch (error) {
-			return reply.send(await refuse(request, reply, error));
-		}
+		claim(request, reply, optionsOf(request))
+			.then((answer) => (answer ? replay(reply, answer) : next()))
+			.catch(async (error) => reply.send(await refuse(request, reply, error)))
+			.catch(next);
 	});
 
 	fastify.addHook('onSend', async (request, reply, payload) => {
 		exposeHeaders(reply);
-		if (!request.idempotency || request.idempotency.finished) {
+		const work = request.idempotency;
+		if (!work || (work.answer === 'given' && reply.statusCode >= 500)) {
 			return payload;
 		}
+		if (work.answer === 'under way') {
+			// the first answer counts; what is sent while it is being stored goes nowhere
+			return new Promise(() => {});
+		}
 		try {
-			const body = await bytesOf(payload);
-			await request.idempotency.finish({ status: reply.statusCode, headers: storedHeaders(reply), body });
+			if (work.answer === 'given') {
+				throw new Problem('unavailable', 'the request was answered twice, try again');
+			}
+			work.answer = 'under way';
+			const body = await bodyOf(reply, payload);
+			const { statusCode } = reply;
+			const all = reply.getHeaders();
+			await work.finish({ status: statusCode, headers: storedHeaders(reply), body });
+			restore(reply, statusCode, all);
+			work.answer = 'given';
 			return body;
 		} catch (error) {
+			work.answer = error instanceof Problem ? 'given' : undefined;
 			return refuse(request, reply, error);
 		}
 	});
 
+	/** The answer to replay, or nothing if the work is the handler's. */
 	async function claim(request, reply, { scope, ttl, lease, wait, fingerprint = fingerprintOf }) {
 		const work = new Work(functions, pool, {
-			tenant: tenant(request),
+			tenant: textOf(await tenant(request), 'tenant'),
 			key: keyOf(request),
-			scope: scopeOf(scope ?? `${request.method} ${request.routeOptions.url}`, user?.(request)),
-			request: fingerprint(request), ttl, lease, wait,
+			scope: scopeOf(scope ?? `${request.method} ${request.routeOptions.url}`, textOf(await user?.(request), 'user')),
+			request: JSON.stringify(await fingerprint(request)), ttl, lease, wait,
 		});
 		const answer = await work.start();
 		const { outcome, attempt } = answer;
@@ -74,7 +91,7 @@ async function idempotency(fastify, { pool, tenant, user, schema = 'public', hea
 			return undefined;
 		}
 		if (outcome === 'replay') {
-			return replay(reply, answer);
+			return answer;
 		}
 		throw new Problem(outcome, DETAILS[outcome], { retryAfter: answer.retry_after ?? undefined });
 	}
@@ -85,17 +102,30 @@ async function idempotency(fastify, { pool, tenant, user, schema = 'public', hea
 			throw problem;
 		}
 		request.log[problem.statusCode < 500 ? 'info' : 'error']({ err: problem.cause ?? problem }, `idempotency: ${problem.code}`);
-		retention ??= problem.statusCode < 500 ? await functions.retention(pool).catch(() => undefined) : undefined;
 		for (const name of Object.keys(reply.getHeaders())) {
-			if (headers.includes(name) || name === 'content-length') {
+			if (stored.has(name) || name === 'content-length') {
 				reply.removeHeader(name);
 			}
 		}
-		return problem.writeTo(reply, retention);
+		return problem.writeTo(reply, problem.statusCode < 500 ? await retentionOf(request) : undefined);
+	}
+
+	async function retentionOf(request) {
+		retention ??= await functions.retention(pool).catch(() => undefined);
+		const { ttl, lease } = optionsOf(request);
+		return retention && {
+			processing: lease ?? retention.processing,
+			success: ttl ?? retention.success,
+			client_error: ttl ?? retention.client_error,
+		};
+	}
+
+	function optionsOf(request) {
+		return { ...defaults, ...request.routeOptions.config.idempotency };
 	}
 
 	function storedHeaders(reply) {
-		return Object.fromEntries(Object.entries(reply.getHeaders()).filter(([name]) => headers.includes(name)));
+		return Object.fromEntries(Object.entries(reply.getHeaders()).filter(([name]) => stored.has(name)));
 	}
 }
 
@@ -109,9 +139,17 @@ function fingerprintOf({ params, query, body }) {
 	return { params, query, body: Buffer.isBuffer(body) ? body.toString('base64') : body };
 }
 
+/** An object would give all of them one name. */
+function textOf(value, name) {
+	if (typeof value === 'object' && value !== null) {
+		throw new TypeError(`fastify-idempotency: ${name} must give a string, not an object`);
+	}
+	return value;
+}
+
 /** Routes contain no "by", users come last: no two pairs give one scope. */
 function scopeOf(scope, user) {
-	return user ? `${scope} by ${user}` : scope;
+	return user !== undefined && user !== null ? `${scope} by ${user}` : scope;
 }
 
 function replay(reply, { response_status, response_headers, response_body, response_bytes }) {
@@ -119,26 +157,12 @@ function replay(reply, { response_status, response_headers, response_body, respo
 	return reply.code(response_status).headers(response_headers ?? {}).header('idempotent-replayed', 'true').send(body);
 }
 
-/** The answer as it is sent: streams are read, since what isn't stored can't be replayed. */
-async function bytesOf(payload) {
-	const isStream = typeof payload?.pipe === 'function' || typeof payload?.getReader === 'function';
-	return isStream ? buffer(payload) : payload ?? null;
-}
-
-/** A browser may send the key and read the marks of a replay, wherever CORS lets it in. */
-function exposeHeaders(reply) {
-	if (!reply.hasHeader('access-control-allow-origin')) {
-		return;
+/** What a handler that was given up does to the reply meanwhile must not mix with the answer. */
+function restore(reply, status, headers) {
+	for (const name of Object.keys(reply.getHeaders())) {
+		reply.removeHeader(name);
 	}
-	for (const [list, name] of [
-		['access-control-expose-headers', 'Idempotent-Replayed, Retry-After'],
-		['access-control-allow-headers', 'Idempotency-Key'],
-	]) {
-		const names = reply.getHeader(list);
-		if (list.includes('expose') || names) {
-			reply.header(list, names ? `${names}, ${name}` : name);
-		}
-	}
+	reply.code(status).headers(headers);
 }
 
 /** A hijacked reply never gets to onSend: its answer can't be stored, its connection must not leak. */
@@ -150,5 +174,20 @@ function abandonIfHijacked(work, request, reply) {
 		}
 	});
 }
+
+/**
+ * An async handler that returns nothing is answered by Fastify, but not if its
+ * client is gone: then nothing is sent at all, and its connection must not leak.
+ */
+subscribe('tracing:fastify.request.handler:asyncEnd', ({ request }) => {
+	const work = request.idempotency;
+	if (work instanceof Work) {
+		setImmediate(() => {
+			if (work.answer === undefined && (request.raw.aborted || request.socket.destroyed)) {
+				work.abandon();
+			}
+		});
+	}
+});
 
 export default fp(idempotency, { name: 'fastify-idempotency', fastify: '5.x' });

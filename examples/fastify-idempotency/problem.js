@@ -42,7 +42,7 @@ export class Problem extends Error {
 		super(detail, { cause });
 		this.code = code;
 		this.statusCode = STATUS[code];
-		this.retryAfter = retryAfter ?? (this.statusCode === 503 ? 1 : undefined);
+		this.retryAfter = retryAfter ?? ([409, 503].includes(this.statusCode) ? 1 : undefined);
 	}
 
 	/** The problem that an error of the database, or of the way to it, is to the client. */
@@ -50,22 +50,22 @@ export class Problem extends Error {
 		if (error instanceof Problem) {
 			return error;
 		}
-		const sqlstate = /^[0-9A-Z]{5}$/.test(error.code) ? error.code : undefined;
-		if (sqlstate === undefined || UNAVAILABLE.has(sqlstate.slice(0, 2))) {
+		// what the server says has a severity; without, it is the way there, and codes like EPIPE
+		if (!error.severity || UNAVAILABLE.has(error.code.slice(0, 2))) {
 			return new Problem('unavailable', 'the request was not carried out, try again', { cause: error });
 		}
-		const code = CODE[sqlstate] ?? 'failed';
+		const code = CODE[error.code] ?? 'failed';
 		const detail = code === 'failed' ? 'the request could not be carried out' : sentence(error);
 		return new Problem(code, detail, { cause: error });
 	}
 
-	/** Sets the status and the headers, and returns the body (RFC 9457). */
+	/** Sets the status and the headers, and returns the body (RFC 9457): as bytes, which no serializer touches. */
 	writeTo(reply, retention) {
 		reply.code(this.statusCode).type('application/problem+json');
 		if (this.retryAfter !== undefined) {
 			reply.header('retry-after', this.retryAfter);
 		}
-		return JSON.stringify({
+		return Buffer.from(JSON.stringify({
 			type: 'about:blank',
 			title: STATUS_CODES[this.statusCode],
 			status: this.statusCode,
@@ -73,7 +73,7 @@ export class Problem extends Error {
 			detail: this.message,
 			retry_after: this.retryAfter,
 			retention,
-		});
+		}));
 	}
 }
 

@@ -12,7 +12,7 @@ export function protocol(schema) {
 		async claim(db, { tenant, key, request, scope, lease, ttl, wait }) {
 			const { rows } = await db.query(
 				`SELECT * FROM ${prefix}claim($1, $2, $3::jsonb, scope => $4, lease => $5::interval, ttl => $6::interval, wait => $7::interval)`,
-				[tenant, key, JSON.stringify(request), scope, lease, ttl, wait]);
+				[tenant, key, request, scope, lease, ttl, wait]);
 			return rows[0];
 		},
 		async checkpoint(db, claim, point, data) {

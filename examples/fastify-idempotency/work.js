@@ -1,5 +1,7 @@
 import { Problem } from './problem.js';
 
+const SAVEPOINT = 'SAVEPOINT idempotency_work';
+
 /**
  * A claimed request while its handler works on it: `request.idempotency`.
  *
@@ -12,12 +14,17 @@ export class Work {
 	#functions;
 	#pool;
 	#connection;
+	#begun;
 	#finished = false;
+	#failure;
+
+	/** @type {undefined | 'under way' | 'given'}  whether the reply to this request is being stored, or was */
+	answer;
 
 	/**
 	 * @param {ReturnType<import('./protocol.js').protocol>} functions
 	 * @param {import('pg').Pool} pool
-	 * @param {{tenant: string, key: string, scope: string, request: unknown, lease?: string, ttl?: string, wait?: string}} claim
+	 * @param {{tenant: string, key: string, scope: string, request?: string, lease?: string, ttl?: string, wait?: string}} claim
 	 */
 	constructor(functions, pool, claim) {
 		this.#functions = functions;
@@ -28,7 +35,8 @@ export class Work {
 	/** Claims the key. The work is the caller's if the outcome is claimed or resumed, and over otherwise. */
 	async start() {
 		try {
-			const answer = await this.#functions.claim(this.claim.lease ? this.#pool : await this.#open(), this.claim);
+			const connection = this.claim.lease ? undefined : await this.#open('BEGIN');
+			const answer = await this.#functions.claim(connection ?? this.#pool, this.claim);
 			if (answer.token === null) {
 				await this.abandon();
 				return answer;
@@ -37,7 +45,7 @@ export class Work {
 			this.attempt = answer.attempt;
 			this.recoveryPoint = answer.recovery_point;
 			this.recoveryData = answer.recovery_data;
-			await this.#connection?.query('SAVEPOINT work');
+			await connection?.query(SAVEPOINT);
 			return answer;
 		} catch (error) {
 			await this.abandon();
@@ -50,11 +58,12 @@ export class Work {
 		return this.#connection && { query: (...query) => this.#running(this.#connection).query(...query) };
 	}
 
-	/** Opens the transaction that the answer will commit with. */
+	/** Opens the transaction that the answer will commit with, if it isn't open yet. */
 	async begin() {
 		this.#running(true);
-		const connection = await this.#open();
-		await connection.query('SAVEPOINT work');
+		if (!this.#connection) {
+			await (this.#begun ??= this.#open(`BEGIN; ${SAVEPOINT}`));
+		}
 		return this.client;
 	}
 
@@ -71,14 +80,13 @@ export class Work {
 
 	/** Stores the answer with the work. Of a request that failed the work is undone, the answer isn't. */
 	async finish(response) {
-		this.#running(true);
-		this.#finished = true;
 		try {
-			if (response.status >= 400) {
-				await this.#connection?.query('ROLLBACK TO SAVEPOINT work');
-			}
-			await this.#functions.complete(this.#connection ?? this.#pool, this.claim, response);
-			await this.#connection?.query('COMMIT');
+			const connection = this.#running(this.#connection);
+			this.#finished = true;
+			// either fails if the handler has ended the transaction
+			await connection?.query(`${response.status >= 400 ? 'ROLLBACK TO' : 'RELEASE'} ${SAVEPOINT}`);
+			await this.#functions.complete(connection ?? this.#pool, this.claim, response);
+			await connection?.query('COMMIT');
 			this.#close();
 		} catch (error) {
 			await this.abandon();
@@ -100,28 +108,38 @@ export class Work {
 		return this.#finished;
 	}
 
-	async #open() {
+	async #open(begin) {
 		const connection = await this.#pool.connect();
-		// an error on a connection is the next query's to report
-		connection.on('error', ignore);
+		if (this.#finished) {
+			connection.release();
+			this.#running(true);
+		}
+		connection.on('error', this.#lose);
 		this.#connection = connection;
-		await connection.query('BEGIN');
+		await connection.query(begin);
 		return connection;
 	}
 
+	/** Whatever becomes of the handler, a connection that has broken goes back at once. */
+	#lose = (error) => {
+		this.#failure = error;
+		this.#close(error);
+	};
+
 	#close(failed) {
-		this.#connection?.off('error', ignore);
+		this.#connection?.off('error', this.#lose);
 		this.#connection?.release(failed);
 		this.#connection = undefined;
 	}
 
 	/** A handler that was given up, as by a timeout, must not write outside the transaction it was given. */
 	#running(value) {
+		if (this.#failure) {
+			throw Problem.of(this.#failure);
+		}
 		if (this.#finished) {
 			throw new Problem('claim_lost', 'the request has been answered already');
 		}
 		return value;
 	}
 }
-
-function ignore() {}
