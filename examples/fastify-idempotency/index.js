@@ -61,10 +61,12 @@ async function idempotency(fastify, { pool, tenant, user, schema = 'public', hea
 				throw new Problem('unavailable', 'the request was answered twice, try again');
 			}
 			work.answer = 'under way';
-			const body = await bodyOf(reply, payload);
+			const reading = bodyOf(reply, payload);
+			// as they are now: a handler that goes on must not change them
 			const { statusCode } = reply;
 			const all = reply.getHeaders();
-			await work.finish({ status: statusCode, headers: storedHeaders(reply), body });
+			const body = await reading;
+			await work.finish({ status: statusCode, headers: storedOf(all), body });
 			restore(reply, statusCode, all);
 			work.answer = 'given';
 			return body;
@@ -124,8 +126,8 @@ async function idempotency(fastify, { pool, tenant, user, schema = 'public', hea
 		return { ...defaults, ...request.routeOptions.config.idempotency };
 	}
 
-	function storedHeaders(reply) {
-		return Object.fromEntries(Object.entries(reply.getHeaders()).filter(([name]) => stored.has(name)));
+	function storedOf(all) {
+		return Object.fromEntries(Object.entries(all).filter(([name]) => stored.has(name)));
 	}
 }
 

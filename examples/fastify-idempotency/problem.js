@@ -25,11 +25,13 @@ const CODE = {
 	'22P02': 'request_invalid',
 	'22P05': 'request_invalid',
 	25006: 'unavailable',
+	'25P03': 'unavailable',
+	'25P04': 'unavailable',
 	'55P03': 'unavailable',
 };
 
-/** Connection, transaction rollback, resources, intervention, system: whole classes of SQLSTATEs. */
-const UNAVAILABLE = new Set(['08', '40', '53', '57', '58']);
+/** Connection, login, database, transaction rollback, resources, intervention, system: whole classes of SQLSTATEs. */
+const UNAVAILABLE = new Set(['08', '28', '3D', '40', '53', '57', '58']);
 
 /** An answer of the plugin's own, which is never stored. */
 export class Problem extends Error {

@@ -14,12 +14,20 @@ export async function database(setup = 'CREATE EXTENSION idempotency') {
 	const name = `plugin_${randomUUID().replaceAll('-', '')}`;
 	await once({ database: 'postgres' }, `CREATE DATABASE ${name}`);
 	after(() => once({ database: 'postgres' }, `DROP DATABASE ${name} WITH (FORCE)`));
-	const admin = pool({ database: name });
+	const admin = pool({ database: name, max: 1 });
 	after(() => admin.end());
 	await admin.query(`${setup}; CREATE TABLE effects (id int GENERATED ALWAYS AS IDENTITY, what text)`);
 	return {
 		name,
 		query: (...query) => admin.query(...query),
+		/** A transaction that stays open until the test ends it. */
+		async transaction(query) {
+			const client = new pg.Client({ database: name });
+			await client.connect();
+			await client.query('BEGIN');
+			await client.query(query);
+			return client;
+		},
 		/** Rows of `effects`: what handlers have done. */
 		async effects() {
 			return (await admin.query('SELECT what FROM effects ORDER BY id')).rows.map(({ what }) => what);
