@@ -31,6 +31,7 @@ const STORED_HEADERS = ['content-type', 'content-encoding', 'content-language', 
 async function idempotency(fastify, { pool, tenant, user, schema = 'public', headers = STORED_HEADERS, ...defaults }) {
 	const functions = protocol(schema);
 	const stored = new Set(headers.map((name) => name.toLowerCase()));
+	const answered = new WeakSet();
 	let retention;
 
 	fastify.decorateRequest('idempotency', null);
@@ -41,13 +42,23 @@ async function idempotency(fastify, { pool, tenant, user, schema = 'public', hea
 			return next();
 		}
 		claim(request, reply, optionsOf(request))
-			.then((answer) => (answer ? replay(reply, answer) : next()))
+			.then((answer) => {
+				if (answered.has(request)) {
+					// by a timeout, while the claim was waiting
+					request.idempotency?.abandon();
+				} else if (answer) {
+					replay(reply, answer);
+				} else {
+					next();
+				}
+			})
 			.catch(async (error) => reply.send(await refuse(request, reply, error)))
 			.catch(next);
 	});
 
 	fastify.addHook('onSend', async (request, reply, payload) => {
 		exposeHeaders(reply);
+		answered.add(request);
 		const work = request.idempotency;
 		if (!work || (work.answer === 'given' && reply.statusCode >= 500)) {
 			return payload;

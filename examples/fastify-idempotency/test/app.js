@@ -145,3 +145,23 @@ export function signal() {
 	});
 	return { given, give };
 }
+
+/**
+ * A handlerTimeout that comes when the test says so, not by the clock.
+ *
+ * @param {import('node:test').TestContext} t
+ */
+export function handlerTimeout(t) {
+	const milliseconds = 3_600_000;
+	const { setTimeout } = globalThis;
+	const timeouts = [];
+	t.mock.method(globalThis, 'setTimeout', (callback, delay, ...rest) => {
+		const timer = setTimeout(callback, delay, ...rest);
+		if (delay === milliseconds) {
+			timeouts.push(callback);
+			timer.unref();
+		}
+		return timer;
+	});
+	return { milliseconds, come: () => timeouts.pop()() };
+}

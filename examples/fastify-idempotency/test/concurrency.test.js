@@ -1,7 +1,7 @@
 import { deepStrictEqual, strictEqual } from 'node:assert';
 import { randomUUID } from 'node:crypto';
 import { beforeEach, test } from 'node:test';
-import { database, effect, listen, signal, until } from './app.js';
+import { database, effect, handlerTimeout, listen, signal, until } from './app.js';
 
 const db = await database();
 beforeEach(() => db.query('TRUNCATE effects'));
@@ -45,6 +45,38 @@ for (const [mode, plugin] of [['in one transaction', {}], ['under a lease', { le
 			strictEqual(other.text, text);
 			strictEqual(other.replayed, true);
 		}
+		deepStrictEqual(await db.effects(), ['done']);
+	});
+}
+
+for (const [mode, plugin] of [['in one transaction', {}], ['under a lease', { lease: '1 h' }]]) {
+	test(`a duplicate that waits, ${mode}, and is given up by handlerTimeout, gives back what it gets then`, async (t) => {
+		const timeout = handlerTimeout(t);
+		const [entered, leave] = [signal(), signal()];
+		const attempts = [];
+		const { send, pool } = await listen(db, (app) => app.post('/', async (request, reply) => {
+			attempts.push(request.idempotency.attempt);
+			if (attempts.length === 1) {
+				entered.give();
+				await leave.given;
+				throw new Error('no');
+			}
+			await request.idempotency.begin();
+			return effect(request, reply);
+		}), { plugin: { ...plugin, wait: '1 min' }, fastify: { handlerTimeout: timeout.milliseconds } });
+		const key = randomUUID();
+		const first = send('/', { key });
+		await entered.given;
+		const second = send('/', { key });
+		const connections = plugin.lease ? 1 : 2;
+		await until(() => pool.totalCount - pool.idleCount === connections, 'it waits in the database');
+		timeout.come();
+		strictEqual((await second).status, 503);
+		leave.give();
+		strictEqual((await first).status, 500);
+		await until(() => pool.totalCount === pool.idleCount, 'it has given back what it got');
+		strictEqual((await send('/', { key })).status, 201);
+		deepStrictEqual(attempts.length, 2);
 		deepStrictEqual(await db.effects(), ['done']);
 	});
 }

@@ -75,7 +75,7 @@ test('an error handler of the application makes the answer, which is kept', asyn
 	isProblem(await send('/', { key: null }), 400, 'key_missing');
 });
 
-test('an error handler that fails for a fault in the plugin\'s options still gets it', async () => {
+test('a fault in the plugin\'s options goes to the error handler of the application', async () => {
 	const { send } = await listen(db, (app) => {
 		app.setErrorHandler((error, request, reply) => reply.code(500).send({ made: error.constructor.name }));
 		app.post('/', effect);

@@ -1,7 +1,7 @@
 import { deepStrictEqual, strictEqual } from 'node:assert';
 import { randomUUID } from 'node:crypto';
 import { beforeEach, test } from 'node:test';
-import { database, effect, isProblem, listen, signal } from './app.js';
+import { database, effect, handlerTimeout, isProblem, listen, signal } from './app.js';
 
 const db = await database();
 beforeEach(() => db.query('TRUNCATE effects'));
@@ -185,14 +185,16 @@ test('a handler that calls the not-found handler has its 404 stored', async () =
 });
 
 for (const begins of [false, true]) {
-	test(`a handler that is given up by handlerTimeout cannot write ${begins ? 'in the transaction it began ' : ''}afterwards`, async () => {
+	test(`a handler that is given up by handlerTimeout cannot write ${begins ? 'in the transaction it began ' : ''}afterwards`, async (t) => {
+		const timeout = handlerTimeout(t);
 		const [late, tried] = [signal(), signal()];
 		const { send } = await listen(db, (app) => app.post('/', {
-			handlerTimeout: 100, config: { idempotency: begins ? { lease: '1 min' } : {} },
+			handlerTimeout: timeout.milliseconds, config: { idempotency: begins ? { lease: '1 min' } : {} },
 		}, async (request) => {
 			const { idempotency } = request;
 			const client = begins ? await idempotency.begin() : idempotency.client;
 			await client.query(`INSERT INTO effects (what) VALUES ('early')`);
+			timeout.come();
 			await late.given;
 			const errors = [];
 			for (const write of [
@@ -215,13 +217,14 @@ for (const begins of [false, true]) {
 	});
 }
 
-test('a handler that is given up while the answer is being stored cannot change it', async () => {
+test('a handler that is given up while the answer is being stored cannot change it', async (t) => {
+	const timeout = handlerTimeout(t);
 	await db.query('SELECT pg_advisory_lock(1)');
 	const done = signal();
-	const { send } = await listen(db, (app) => app.post('/', { handlerTimeout: 100 }, async (request, reply) => {
+	const { send } = await listen(db, (app) => app.post('/', { handlerTimeout: timeout.milliseconds }, async (request, reply) => {
 		// whatever is to be stored waits behind this
 		request.idempotency.client.query('SELECT pg_advisory_lock_shared(1)');
-		await new Promise((resolve) => request.signal.addEventListener('abort', resolve));
+		timeout.come();
 		await new Promise((resolve) => setImmediate(resolve));
 		reply.code(201).header('location', '/late').send({ id: 'late' });
 		done.give();

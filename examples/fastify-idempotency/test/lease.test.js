@@ -1,7 +1,7 @@
 import { deepStrictEqual, strictEqual } from 'node:assert';
 import { randomUUID } from 'node:crypto';
 import { beforeEach, test } from 'node:test';
-import { database, effect, isProblem, listen, signal, until } from './app.js';
+import { database, effect, handlerTimeout, isProblem, listen, signal, until } from './app.js';
 
 const db = await database();
 beforeEach(() => db.query('TRUNCATE effects'));
@@ -164,14 +164,16 @@ test('a hijacked reply gives its lease back', async () => {
 	strictEqual((await send('/pay', { key })).text, 'attempt 2');
 });
 
-test('begin that comes after the handler was given up does not keep its connection', async () => {
+test('begin that comes after the handler was given up does not keep its connection', async (t) => {
+	const timeout = handlerTimeout(t);
 	const [begun, failed] = [signal(), signal()];
 	const { send, pool } = await listenPay(async ({ idempotency }) => {
 		const held = await pool.connect();
 		const begin = idempotency.begin();
 		begun.give(held);
+		timeout.come();
 		await begin.catch((error) => failed.give(error.code));
-	}, {}, { pool: { max: 1 }, fastify: { handlerTimeout: 100 } });
+	}, {}, { pool: { max: 1 }, fastify: { handlerTimeout: timeout.milliseconds } });
 	const key = randomUUID();
 	const answer = send('/pay', { key });
 	const held = await begun.given;

@@ -1,0 +1,54 @@
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify';
+import type { Pool, PoolClient } from 'pg';
+
+/** Of a route, in `config.idempotency`, or of all, given to the plugin. Durations are intervals, such as `'10 min'`. */
+export interface RouteOptions {
+	/** In which keys are told apart; default: method and path of the route. */
+	scope?: string;
+	/** How long the answer is kept; default: the database's settings. */
+	ttl?: string;
+	/** Commits the claim before the handler runs and protects it so long: for handlers that call out. */
+	lease?: string;
+	/** How long a duplicate waits for the first to finish. */
+	wait?: string;
+	/** What makes a retry the same request; default: parameters, query and body. */
+	fingerprint?: (request: FastifyRequest) => unknown;
+}
+
+export interface Options extends RouteOptions {
+	pool: Pool;
+	tenant: (request: FastifyRequest) => string | Promise<string>;
+	user?: (request: FastifyRequest) => string | undefined | Promise<string | undefined>;
+	/** Where the extension is; default: public. */
+	schema?: string;
+	/** Headers of an answer that are stored. */
+	headers?: string[];
+}
+
+type Client = Pick<PoolClient, 'query'>;
+
+/** A claimed request while its handler works on it. */
+export interface Work {
+	/** The transaction's client; with a lease, only after `begin`. */
+	readonly client: Client | undefined;
+	readonly token: string;
+	readonly attempt: number;
+	readonly recoveryPoint: string | null;
+	readonly recoveryData: unknown;
+	begin(): Promise<Client>;
+	checkpoint(point: string, data?: unknown): Promise<void>;
+	heartbeat(): Promise<void>;
+}
+
+declare module 'fastify' {
+	interface FastifyRequest {
+		/** null where a request is not protected */
+		idempotency: Work | null;
+	}
+	interface FastifyContextConfig {
+		idempotency?: RouteOptions | false;
+	}
+}
+
+declare const idempotency: FastifyPluginAsync<Options>;
+export default idempotency;
