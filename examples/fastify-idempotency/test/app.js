@@ -85,7 +85,7 @@ export async function listen(db, routes, options = {}) {
 }
 
 /** Sends POSTs; the key is a new one unless given, and none if null; the body is JSON, unless it is given raw. */
-function sender(url) {
+export function sender(url) {
 	return async (path, { key = randomUUID(), method = 'POST', body, raw = JSON.stringify(body), headers } = {}) => {
 		const response = await fetch(url + path, {
 			method,
