@@ -65,7 +65,7 @@ afterEach(async () => {
  * @param {{plugin?: object, fastify?: object, pool?: object}} [options]
  */
 export async function listen(db, routes, options = {}) {
-	const app = Fastify(options.fastify);
+	const app = Fastify({ forceCloseConnections: true, ...options.fastify });
 	const ours = pool({ database: db.name, ...options.pool });
 	app.decorate('pool', ours);
 	await app.register(idempotency, {

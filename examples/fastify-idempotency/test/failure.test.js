@@ -114,6 +114,16 @@ test('a handler that never answers does not keep its connection where sessions m
 	isProblem(await stuck, 503, 'unavailable');
 });
 
+test('a connection that is still busy when it is given up is not used again', async () => {
+	const lock = await db.transaction('SELECT pg_advisory_xact_lock(2)');
+	const { send, pool } = await listen(db, (app) => {
+		app.post('/stuck', async (request) => request.idempotency.client.query('SELECT pg_advisory_xact_lock(2)'));
+	}, { pool: { max: 1, query_timeout: 200 } });
+	isProblem(await send('/stuck'), 503, 'unavailable');
+	strictEqual(pool.totalCount, 0);
+	await lock.end();
+});
+
 /** A port on which nothing listens. */
 async function closedPort() {
 	const server = createServer();

@@ -128,6 +128,16 @@ test('the time that answers are kept is the route\'s, or the plugin\'s, or the d
 	}
 });
 
+test('a refusal is kept as long as the route says, too', async () => {
+	for (const [ttl, short] of [['2 days', false], [undefined, true]]) {
+		const { send } = await listen(db, (app) => app.post('/', { config: { idempotency: { ttl } } },
+			async (request, reply) => reply.code(422).send({})), { pool: { options: '-c idempotency.client_error_ttl=10min' } });
+		const key = randomUUID();
+		strictEqual((await send('/', { key })).status, 422);
+		strictEqual((await row(key))[0].short, short);
+	}
+});
+
 test('after its time an answer is gone, and the key free again', async () => {
 	const { send } = await listen(db, (app) => app.post('/', effect), { plugin: { ttl: '1 hour' } });
 	const key = randomUUID();
