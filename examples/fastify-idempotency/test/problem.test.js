@@ -36,6 +36,17 @@ for (const [mode, plugin] of [['an open transaction', {}], ['a lease', { lease: 
 	});
 }
 
+test('Retry-After is what the database says: the longer the first takes, the longer', async () => {
+	const { send, key, first, leave } = await held({ plugin: { lease: '1 h' } });
+	// a token is the time of its claim
+	await db.query(`UPDATE idempotency_keys SET token = token - 100 * 1000000 WHERE key = $1`, [key]);
+	const refused = await send('/orders', { key });
+	isProblem(refused, 409, 'in_progress');
+	ok(Number(refused.headers['retry-after']) >= 100);
+	leave();
+	await first;
+});
+
 for (const [what, first, second] of [
 	['body', { body: { what: 'a' } }, { body: { what: 'b' } }],
 	['query', { path: '/orders/1?seat=1' }, { path: '/orders/1?seat=2' }],
