@@ -106,7 +106,7 @@ test('a handler that never answers does not keep its connection where sessions m
 			never.given.then(() => reply.send({}));
 		});
 		app.post('/', effect);
-	}, { pool: { max: 1, options: '-c idle_in_transaction_session_timeout=100' } });
+	}, { pool: { max: 1, options: '-c idle_in_transaction_session_timeout=1500' } });
 	const stuck = send('/stuck');
 	await until(() => pool.totalCount === 1, 'it has its connection');
 	strictEqual((await send('/')).status, 201);
@@ -116,9 +116,16 @@ test('a handler that never answers does not keep its connection where sessions m
 
 test('a connection that is still busy when it is given up is not used again', async () => {
 	const lock = await db.transaction('SELECT pg_advisory_xact_lock(2)');
+	let connection;
 	const { send, pool } = await listen(db, (app) => {
-		app.post('/stuck', async (request) => request.idempotency.client.query('SELECT pg_advisory_xact_lock(2)'));
-	}, { pool: { max: 1, query_timeout: 200 } });
+		app.pool.on('connect', (client) => {
+			connection = client;
+		});
+		app.post('/stuck', async (request) => {
+			connection.connectionParameters.query_timeout = 100;
+			return request.idempotency.client.query('SELECT pg_advisory_xact_lock(2)');
+		});
+	}, { pool: { max: 1 } });
 	isProblem(await send('/stuck'), 503, 'unavailable');
 	strictEqual(pool.totalCount, 0);
 	await lock.end();
@@ -152,8 +159,9 @@ for (const [mode, plugin] of [['in one transaction', {}], ['under a lease', { le
 		const { send, pool } = await listen(db, (app) => app.post('/', async () => {
 			runs += 1;
 			return {};
-		}), { plugin, pool: { max: 1, connectionTimeoutMillis: 100 } });
+		}), { plugin, pool: { max: 1 } });
 		const taken = await pool.connect();
+		pool.options.connectionTimeoutMillis = 100;
 		const key = randomUUID();
 		isProblem(await send('/', { key }), 503, 'unavailable');
 		strictEqual(runs, 0);
@@ -167,8 +175,8 @@ test('where the database is read only: 503', async () => {
 	isProblem(await send('/'), 503, 'unavailable');
 });
 
-test('where a statement takes too long: 503, and a retry may try again', async () => {
-	const { send } = await listen(db, (app) => app.post('/', work), { pool: { options: '-c statement_timeout=200 -c lock_timeout=100' } });
+test('where a statement waits too long: 503, and a retry may try again', async () => {
+	const { send } = await listen(db, (app) => app.post('/', work), { pool: { options: '-c lock_timeout=100' } });
 	const lock = await db.transaction('LOCK TABLE idempotency_keys');
 	const key = randomUUID();
 	isProblem(await send('/', { key }), 503, 'unavailable');
