@@ -302,8 +302,12 @@ try_again(const Session *session, int tries, bool (*is_retryable) (const char *)
 static bool
 is_transient(const char *sqlstate)
 {
-	return strncmp(sqlstate, "08", 2) == 0 || strncmp(sqlstate, "57P0", 4) == 0 ||
-		strcmp(sqlstate, "40001") == 0 || strcmp(sqlstate, "40P01") == 0;
+	static const char *const states[] = {"57P01", "57P02", "57P03", "40001", "40P01"};
+
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+		if (strcmp(sqlstate, states[i]) == 0)
+			return true;
+	return strncmp(sqlstate, "08", 2) == 0;
 }
 
 /* The claim went to somebody else, or was completed. */

@@ -156,9 +156,9 @@ function isOvertaken(error) {
 	return error.code === 'IK004';
 }
 
-/** By class 08, 57P01 to 57P05, or the operating system's code; node-postgres has none for a connection that ends. */
+/** By class 08, 57P01 to 57P03, or the operating system's code; node-postgres has none for a connection that ends. */
 function isConnectionLoss(error) {
-	return /^(08...|57P0[1-5]|E[A-Z]+)$/.test(error?.code ?? '') || /^Connection terminated/.test(error?.message ?? '');
+	return /^(08...|57P0[1-3]|E[A-Z]+)$/.test(error?.code ?? '') || /^Connection terminated/.test(error?.message ?? '');
 }
 
 /** The HTTP status that an error stands for. */
