@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* of the server's pg_type */
@@ -53,12 +54,13 @@ typedef struct Booking
 	char		sqlstate[6];
 } Booking;
 
-/* Who takes part waits here for all others. */
+/* Who takes part waits here for all others, for a minute at most. */
 typedef struct Race
 {
 	pthread_mutex_t mutex;
 	pthread_cond_t all_have_arrived;
 	int			still;
+	struct timespec deadline;
 } Race;
 
 static bool play(Scene *scene, json_t *steps);
@@ -373,8 +375,9 @@ arrive(Booking *booking)
 	pthread_mutex_lock(&race->mutex);
 	if (--race->still == 0)
 		pthread_cond_broadcast(&race->all_have_arrived);
-	while (race->still > 0)
-		pthread_cond_wait(&race->all_have_arrived, &race->mutex);
+	while (race->still > 0 &&
+		   pthread_cond_timedwait(&race->all_have_arrived, &race->mutex, &race->deadline) == 0)
+		;
 	pthread_mutex_unlock(&race->mutex);
 }
 
@@ -394,11 +397,13 @@ static bool
 race(json_t *step)
 {
 	int			number = int_of(step, "race");
-	Race		race = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, number};
+	Race		race = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, number, {0}};
 	pthread_t	threads[MAX_RACERS];
 	Booking		bookings[MAX_RACERS];
 	json_t	   *counts = json_object();
 
+	clock_gettime(CLOCK_REALTIME, &race.deadline);
+	race.deadline.tv_sec += 60;
 	for (int i = 0; i < number; i++)
 	{
 		bookings[i] = (Booking) {

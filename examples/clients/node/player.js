@@ -86,11 +86,12 @@ function pay({ pay: { key, seat, wait, lease, first, response } }, scene, hold =
 	});
 }
 
-/** Many at once.  If it is held, who has got the work waits until all others have been answered. */
+/** Many at once.  If it is held, who has got the work waits until all others have been answered, for a minute at most. */
 async function race(step, scene) {
 	let still = step.race;
 	let letGo;
 	const allHaveArrived = new Promise((resolve) => { letGo = resolve; });
+	const deadline = setTimeout(letGo, 60_000);
 	const arrive = () => { if (--still === 0) { letGo(); } };
 	const contend = async () => {
 		let working = false;
@@ -105,6 +106,7 @@ async function race(step, scene) {
 	for (const outcome of await Promise.all(Array.from({ length: step.race }, contend))) {
 		counts[outcome] = (counts[outcome] ?? 0) + 1;
 	}
+	clearTimeout(deadline);
 	assert.deepEqual(counts, step.outcomes);
 }
 
