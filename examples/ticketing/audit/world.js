@@ -80,17 +80,20 @@ export async function startWorld({ chain: withChain = false } = {}) {
 		};
 	}
 
-	/** Waits until so many connections of the application wait for locks. */
+	/** How many connections of the application wait for locks. */
+	async function waiting() {
+		const { rows } = await sql.query(
+			`SELECT FROM pg_stat_activity WHERE datname = current_database() AND usename = 'ticketing_app' AND wait_event_type = 'Lock'`);
+		return rows.length;
+	}
+
+	/** Waits until it is so many. */
 	function blocked(count = 1) {
-		return until(`${count} wait for a lock`, async () => {
-			const { rows } = await sql.query(
-				`SELECT FROM pg_stat_activity WHERE datname = current_database() AND usename = 'ticketing_app' AND wait_event_type = 'Lock'`);
-			return rows.length === count;
-		});
+		return until(`${count} wait for a lock`, async () => await waiting() === count);
 	}
 
 	return {
-		sql, server, database, stripe, chain, lock, blocked,
+		sql, server, database, stripe, chain, lock, waiting, blocked,
 		apps: [await start('server.js'), await start('server.js')],
 		startApp: () => start('server.js'),
 		startWorker: () => start('worker.js'),
