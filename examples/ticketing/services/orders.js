@@ -84,7 +84,7 @@ export default async function orders(app) {
 		}
 		await transfer(client, {
 			tenant: order.tenant, from: `buyer:${order.user_id}`, to: 'sales', amount: total - order.total,
-			effect: `order:${order.id}:upgrade:${body.type}`,
+			effect: `order:${order.id}:upgrade:${total}`,
 		});
 		return { ...order, type: body.type, total };
 	}));
