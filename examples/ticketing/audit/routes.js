@@ -4,11 +4,12 @@ import { build } from '../app.js';
  * The routes of the application under a path, as it has registered them.
  *
  * @param {string} prefix  such as /orders
+ * @param {object} [parts]  of the application, where routes depend on them
  * @returns {Promise<{method: string, url: string}[]>}
  */
-export async function routesUnder(prefix) {
+export async function routesUnder(prefix, parts = {}) {
 	const routes = [];
-	const app = build({ pool: {}, stripe: {}, chain: {}, jwtSecret: 'none', webhookSecrets: {}, logLevel: 'silent' });
+	const app = build({ pool: {}, stripe: {}, jwtSecret: 'none', webhookSecrets: {}, logLevel: 'silent', ...parts });
 	app.addHook('onRoute', ({ method, url }) => {
 		if (url === prefix || url.startsWith(`${prefix}/`)) {
 			routes.push(...[method].flat().map((name) => ({ method: name, url })));
