@@ -28,7 +28,7 @@ export function build({ pool, stripe, chain, jwtSecret, webhookSecrets, logLevel
 	app.register(cors, { origin: true, allowedHeaders: ['Authorization', 'Content-Type'] });
 	app.register(webhooks, { pool, stripe, secrets: webhookSecrets });
 	app.register(async (services) => {
-		services.register(jwt, { secret: jwtSecret });
+		services.register(jwt, { secret: jwtSecret, verify: { requiredClaims: ['tenant', 'sub'] } });
 		services.addHook('onRequest', (request) => request.jwtVerify());
 		services.register(idempotency, {
 			pool,
