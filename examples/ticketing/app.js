@@ -25,9 +25,9 @@ import webhooks from './webhooks.js';
 export function build({ pool, stripe, chain, jwtSecret, webhookSecrets, logLevel = 'info' }) {
 	const app = Fastify({ logger: { level: logLevel } });
 	answerErrors(app);
-	app.register(cors, { origin: true, allowedHeaders: ['Authorization', 'Content-Type'] });
 	app.register(webhooks, { pool, stripe, secrets: webhookSecrets });
 	app.register(async (services) => {
+		services.register(cors, { origin: true, allowedHeaders: ['Authorization', 'Content-Type'] });
 		services.register(jwt, { secret: jwtSecret, verify: { requiredClaims: ['tenant', 'sub'] } });
 		services.addHook('onRequest', (request) => request.jwtVerify());
 		services.register(idempotency, {
