@@ -1,34 +1,439 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { v5 } from 'uuid';
+import { deterministic, NAMESPACE, random, timeStamped } from '../keys.js';
 import { checksOf } from './checks.js';
 import { clientOf } from './client.js';
+import { queryAs, rowOf, rowsOf, seconds } from './key.js';
+import { later, withApp, withSetting } from './later.js';
+import { ANN, assertProblem, protectionOf } from './protection.js';
+import { routesUnder } from './routes.js';
+import { assertSound, doesNothing, effectsOf } from './state.js';
+import { storeOf } from './store.js';
+import { until } from './until.js';
 import { startWorld } from './world.js';
 
 const { check, complete } = checksOf('orders');
 const world = await startWorld();
 const ann = clientOf(world.apps[0]);
-const { rows: [{ id: type }] } = await world.sql.query(
-	`INSERT INTO ticket_types (tenant, name, price, capacity, available) VALUES ('acme', 'stalls', 5000, 100, 100) RETURNING id`);
+const keys = storeOf(world, 'idempotency_keys');
 
-check('IK1', async () => {
-	const { status, body } = await ann.send('POST', '/orders', { body: { type, quantity: 1 } });
-	assert.equal(status, 400);
-	assert.equal(body.code, 'idempotency_key_missing');
-	assert.equal(await orders(), 0);
+/** Each route that changes something, by its name: how to get a request for it that is good for one use. */
+const trials = {
+	create: async ({ tenant }) => {
+		const type = await sells(tenant);
+		return { path: '/orders', body: { type, quantity: 2 }, another: { body: { type, quantity: 3 } } };
+	},
+	reserve: (who) => aboutOrders(who, '/reserve', ordered),
+	cancel: (who) => aboutOrders(who, '/cancel', reserved),
+	refund: (who) => aboutOrders(who, '/refund', reserved),
+	partialRefund: async (who) => ({
+		path: `/orders/${await reserved(who)}/partial-refund`, body: { amount: 1000 }, another: { body: { amount: 1001 } },
+	}),
+	modify: async (who) => ({
+		method: 'PATCH', path: `/orders/${await ordered(who)}`, body: { quantity: 5 }, another: { body: { quantity: 6 } },
+	}),
+	upgrade: async (who) => ({
+		...await aboutOrders(who, '/upgrade', reserved), body: { type: await sells(who.tenant, { price: 9000 }) },
+	}),
+};
+const routes = Object.fromEntries(Object.entries(trials).map(([name, prepare]) => [name, protectionOf(world, prepare)]));
+const { create, reserve, cancel, refund, partialRefund, modify, upgrade } = routes;
+
+check('IK1', create.needsKey);
+check('IK2', () => create.refusesKeys('not-a-uuid-but-long-enough', '123e4567-e89b-12d3-a456-42661417400g', '123e4567e89b12d3a456426614174000'));
+check('IK3', () => assertLengths({ good: 16, bad: 15 }));
+check('IK4', () => assertLengths({ good: 255, bad: 256 }));
+check('IK5', create.countsForUser);
+check('IK6', async () => {
+	const origin = 'https://shop.example';
+	const preflight = await fetch(`${world.apps[0].url}/orders`, {
+		method: 'OPTIONS',
+		headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization, content-type, idempotency-key' },
+	});
+	assert(preflight.ok);
+	assert.equal(preflight.headers.get('access-control-allow-origin'), origin);
+	assert(names(preflight, 'access-control-allow-headers').includes('idempotency-key'));
+	const { body, path } = await trials.create(ANN);
+	const answer = await ann.send('POST', path, { body, key: randomUUID(), headers: { origin } });
+	assert.equal(answer.status, 201);
+	assert.deepEqual(names(answer, 'access-control-expose-headers').sort(), ['idempotent-replayed', 'retry-after']);
 });
 
-check('ER4', async () => {
+check('RL1', async () => {
+	await create.isProtected();
+	const trial = await trials.create(ANN);
+	const { body } = await create.works(trial);
+	assert.deepEqual(body, { id: body.id, ...trial.body, total: 10_000, refunded: 0, state: 'created' });
+	assert.deepEqual((await ann.get(`/orders/${body.id}`)).body, body);
+});
+check('RL2', () => assertMoves(reserve, 'reserve', { paid: 10_000, left: -2 }));
+check('RL3', () => assertMoves(cancel, 'cancel', { paid: -10_000, left: 2 }));
+check('RL4', () => assertMoves(refund, 'refund', { paid: -10_000, left: 2 }));
+check('RL5', async () => {
+	await partialRefund.isProtected();
+	assert.deepEqual(await moved(async () => partialRefund.works(await trials.partialRefund(ANN))), { paid: -1000 + 10_000, left: -2 });
+	const path = `/orders/${await reserved(ANN)}/partial-refund`;
+	const { status } = await ann.post(path, { amount: 6000 });
+	assert.equal(status, 200);
+	assertProblem(await doesNothing(world, () => ann.post(path, { amount: 6000 })), 409, 'refund_too_large');
+});
+check('RL6', async () => {
+	await modify.isProtected();
+	const { body } = await modify.works(await trials.modify(ANN));
+	assert.deepEqual([body.quantity, body.total], [5, 25_000]);
+});
+check('RL7', async () => {
+	await upgrade.isProtected();
+	const trial = await trials.upgrade(ANN);
+	assert.deepEqual(await moved(() => upgrade.works(trial)), { paid: 8000, left: 0 });
+	assertProblem(await doesNothing(world, () => upgrade.send(trial, randomUUID())), 409, 'no_upgrade');
+});
+check('RL8', async () => {
+	const id = await ordered(ANN);
 	const key = randomUUID();
-	const first = await ann.post('/orders', { type, quantity: 2 }, key);
-	const again = await ann.post('/orders', { type, quantity: 2 }, key);
-	assert.equal(first.status, 201);
-	assert.deepEqual([again.status, again.text], [first.status, first.text]);
-	assert.equal(await orders(), 1);
+	for (const sent of [undefined, key, key, 'no key at all']) {
+		const { status, body, headers } = await doesNothing(world, () => ann.send('GET', `/orders/${id}`, { key: sent }));
+		assert.deepEqual([status, body.id, headers.get('idempotent-replayed')], [200, id, null]);
+	}
+	assert.deepEqual(await rowsOf(world, key), []);
+});
+check('RL9', async () => {
+	const covered = [];
+	for (const [name, route] of Object.entries(routes)) {
+		const trial = await trials[name](ANN);
+		const key = randomUUID();
+		const unknown = { headers: { authorization: 'Bearer nobody' } };
+		assert.equal((await doesNothing(world, () => route.send(trial, undefined, unknown))).status, 401);
+		assert.equal((await doesNothing(world, () => route.send(trial, key, unknown))).status, 401);
+		assert.deepEqual(await rowsOf(world, key), []);
+		assert.equal((await doesNothing(world, () => route.send(trial, undefined))).status, 400);
+		const { effects } = await effectsOf(world, () => route.works(trial, key));
+		assert.deepEqual(effects.usage, { added: 1, changed: 0 });
+		await doesNothing(world, () => route.send(trial, key));
+		assert.equal((await doesNothing(world, () => route.send(trial, key, unknown))).status, 401);
+		covered.push(`${trial.method ?? 'POST'} ${trial.path.replace(/\d+/, ':id')}`);
+	}
+	const all = await routesUnder('/orders');
+	assert.deepEqual(covered.sort(), all.filter(({ method }) => method !== 'GET').map(({ method, url }) => `${method} ${url}`).sort());
+});
+
+check('RC1', async () => {
+	const key = randomUUID();
+	assert.equal(await keysHeld(), 0);
+	await create.inProgress(ANN, key, await trials.create(ANN), async ([other]) => {
+		assertProblem(other, 409, 'idempotency_in_progress');
+		assert.equal(await keysHeld(), 1);
+		assert.deepEqual(await rowsOf(world, key), []);
+	}, 2);
+	assert.equal(await keysHeld(), 0);
+	assert.equal((await rowOf(world, key)).response_status, 201);
+});
+check('RC2', create.isExclusive);
+check('RC3', create.isKeptForADay);
+check('RC4', () => reserve.keepsRefusals(soldOut));
+check('RC5', create.isRetriedAfterFailure);
+check('RC6', async () => {
+	await assertWindow({ lease: 30 });
+	await withSetting(world, 'idempotency.lease', '10min', () => assertWindow({ lease: 10 }));
+});
+check('RC7', create.needsNoCache);
+
+check('DB1', async () => {
+	const key = randomUUID();
+	const { status, text } = await create.works(await trials.create(ANN), key);
+	const row = await rowOf(world, key);
+	assert.deepEqual([row.tenant_id, row.scope, row.key, row.response_status], ['acme', 'POST /orders by ann', key, status]);
+	assert.equal(row.response_body, text);
+});
+check('DB2', () => keys.isUnique('tenant_id', 'scope', 'key'));
+check('DB3', async () => {
+	await keys.everyUniqueIndexBeginsWithTenant();
+	await create.countsForTenant();
+});
+check('DB4', async () => {
+	const key = randomUUID();
+	const { text } = await create.works(await trials.create(ANN), key);
+	const look = (tenant) => queryAs(world, 'ticketing_operator',
+		'SELECT state, response_status, response_body FROM idempotency_lookup($1, $2, $3)', [tenant, key, 'POST /orders by ann']);
+	assert.deepEqual(await look('acme'), [{ state: 'completed', response_status: 201, response_body: text }]);
+	assert.deepEqual(await look('globex'), []);
+});
+check('DB5', create.survivesRestart);
+check('DB6', async () => {
+	const trial = await trials.cancel(ANN);
+	const key = randomUUID();
+	let inProgress;
+	await cancel.inProgress(ANN, key, trial, async ([other]) => { inProgress = other; }, 2);
+	const codes = [inProgress, await cancel.send({ ...trial, ...trial.another }, key), await cancel.send(trial, randomUUID())].map(({ body }) => body.code);
+	assert.deepEqual(codes, ['idempotency_in_progress', 'idempotency_mismatch', 'wrong_state']);
+});
+
+check('EV1', async () => {
+	const { id, sent } = await lived();
+	const events = await eventsOf(id);
+	assert.deepEqual(events.map((event) => event.idempotency_key), sent);
+	assert.equal(new Set(events.map((event) => event.key)).size, sent.length);
+});
+check('EV2', async () => {
+	const { id } = await lived();
+	for (const { key, sequence, type } of await eventsOf(id)) {
+		assert.equal(key, await derived(NAMESPACE, 'acme', `order:${id}`, sequence, type));
+	}
+});
+check('EV3', async () => {
+	const { id, sent } = await lived();
+	assert.deepEqual((await eventsOf(id)).map(({ sequence, type }) => [sequence, type]), [
+		['1', 'order.created'], ['2', 'order.modified'], ['3', 'order.reserve'], ['4', 'order.upgrade'], ['5', 'order.partial-refund'], ['6', 'order.cancel'],
+	]);
+	assert.equal(sent.length, 6);
+	const contended = await reserved(ANN);
+	const answers = await Promise.all(Array.from({ length: 8 }, (_, i) => clientOf(world.apps[i % 2]).post(`/orders/${contended}/partial-refund`, { amount: 100 })));
+	assert.deepEqual(answers.map(({ status }) => status), Array(8).fill(200));
+	assert.deepEqual((await eventsOf(contended)).map(({ sequence }) => Number(sequence)), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+});
+check('EV4', async () => {
+	const cart = randomUUID();
+	const made = { 5: () => deterministic('acme', 'cart', cart), 4: random, 7: timeStamped };
+	for (const [version, make] of Object.entries(made)) {
+		const key = make();
+		assert.equal(key[14], version);
+		const trial = await trials.create(ANN);
+		await create.works(trial, key);
+		const again = make();
+		assert.equal(again === key, version === '5');
+		assert.equal((await create.send(trial, again)).headers.get('idempotent-replayed'), version === '5' ? 'true' : null);
+		assert(version !== '7' || again > key);
+	}
+});
+check('EV5', async () => {
+	const { id } = await lived();
+	const [{ key }] = await eventsOf(id);
+	const parts = ['acme', `order:${id}`, '1', 'order.created'];
+	const spelled = parts.map((part) => part.replace(':', '\\:')).join(':');
+	assert.equal(key, v5(spelled, NAMESPACE));
+	for (const other of [v5.URL, v5.DNS]) {
+		assert.notEqual(await derived(other, ...parts), key);
+	}
+});
+
+check('ER1', cancel.needsKey);
+check('ER2', () => refund.refusesKeys('"not closed', `${randomUUID()}, ${randomUUID()}`, 'two words', `"${randomUUID()}" rest`, '12345678'));
+check('ER3', refund.isExclusive);
+check('ER4', upgrade.isReplayed);
+check('ER5', async () => {
+	const trial = await trials.create(ANN);
+	const key = randomUUID();
+	await create.works(trial, key);
+	const { path, body } = trial;
+	assertProblem(await ann.send('POST', path, { body }), 400, 'idempotency_key_missing');
+	assertProblem(await ann.post(path, body, 'nonsense'), 400, 'idempotency_key_invalid');
+	assertProblem(await ann.post(path, { ...body, quantity: 9 }, key), 422, 'idempotency_mismatch');
+	assertProblem(await ann.post(path, { ...body, quantity: 0 }), 400, 'FST_ERR_VALIDATION');
+	assertProblem(await ann.post(path, { ...body, type: 2 ** 31 - 1 }), 404, 'no_such_type');
+	assertProblem(await ann.post(`/orders/${await ordered(ANN)}/refund`), 409, 'wrong_state');
+	assertProblem(await ann.get(`/orders/${2 ** 31 - 1}`), 404, 'no_such_order');
+});
+check('ER6', async () => {
+	const trial = await trials.create(ANN);
+	const key = randomUUID();
+	await create.inProgress(ANN, key, trial, async () => {}, 2);
+	await create.send(trial, key);
+	await create.send({ ...trial, ...trial.another }, key);
+	await until('each duplicate is logged', () => {
+		const logged = world.apps.flatMap(({ log }) => log).filter((line) => line.includes(key)).map((line) => JSON.parse(line).idempotency?.outcome);
+		return ['claimed', 'in_progress', 'mismatch', 'replay'].every((outcome) => logged.filter((one) => one === outcome).length === 1);
+	});
+});
+
+check('SI1', async () => {
+	const key = randomUUID();
+	const { body } = await create.works(await trials.create(ANN), key);
+	const { rows } = await world.sql.query('SELECT id, tenant, user_id FROM orders WHERE idempotency_key = $1', [key]);
+	assert.deepEqual(rows, [{ id: body.id, tenant: 'acme', user_id: 'ann' }]);
+});
+check('SI2', async () => {
+	const key = randomUUID();
+	const trial = await trials.reserve(ANN);
+	await reserve.works(trial, `"${key}"`);
+	const { rows } = await world.sql.query('SELECT type, aggregate FROM events WHERE idempotency_key = $1', [key]);
+	assert.deepEqual(rows, [{ type: 'order.reserve', aggregate: `order:${trial.path.split('/')[2]}` }]);
+});
+check('SI3', async () => {
+	for (const [name, route] of Object.entries(routes)) {
+		const key = randomUUID();
+		const { status, text, headers } = await route.works(await trials[name](ANN), key);
+		const row = await rowOf(world, key);
+		assert.deepEqual([row.response_status, row.response_body, row.response_headers['content-type']], [status, text, headers.get('content-type')]);
+	}
+});
+check('SI4', create.acceptsKey);
+check('SI5', async () => {
+	for (const key of ['not-a-uuid-but-long-enough', '', null]) {
+		await assert.rejects(queryAs(world, 'ticketing_app', `SELECT idempotency_claim('acme', $1)`, [key]), { code: key ? 'IK002' : 'IK001' });
+	}
+	const { body } = await ann.post('/orders', (await trials.create(ANN)).body, 'not-a-uuid-but-long-enough');
+	assert.match(body.detail, /not a UUID/);
+});
+
+check('TT1', async () => {
+	const { created_at, lease_expires_at } = await abandoned(randomUUID());
+	assert.equal(seconds(created_at, lease_expires_at), 30 * 60);
+});
+check('TT2', async () => {
+	const key = randomUUID();
+	await cancel.works(await trials.cancel(ANN), key);
+	const { created_at, expires_at } = await rowOf(world, key);
+	assert.equal(seconds(created_at, expires_at), 24 * 3600);
+});
+check('TT3', async () => {
+	const key = randomUUID();
+	assert.equal((await ann.post(`/orders/${await ordered(ANN)}/refund`, undefined, key)).status, 409);
+	const { completed_at, expires_at } = await rowOf(world, key);
+	assert.equal(seconds(completed_at, expires_at), 3600);
+});
+check('TT4', async () => {
+	const trial = await trials.create(ANN);
+	const key = randomUUID();
+	const told = [];
+	await create.inProgress(ANN, key, trial, async (others) => { told.push(...others); }, 2);
+	told.push(await create.send({ ...trial, ...trial.another }, key), await create.send(trial, undefined), await create.send(trial, 'nonsense'));
+	assert.deepEqual(told.map(({ status }) => status), [409, 422, 400, 400]);
+	for (const { body } of told) {
+		assert.deepEqual(body.retention, { processing: '30min', success: '24h', client_error: '1h' });
+	}
+});
+check('TT5', async () => {
+	const key = randomUUID();
+	const { rows: [{ now: before }] } = await world.sql.query('SELECT clock_timestamp() AS now');
+	await create.works(await trials.create(ANN), key);
+	const { rows: [{ now: after }] } = await world.sql.query('SELECT clock_timestamp() AS now');
+	const { created_at, completed_at } = await rowOf(world, key);
+	const times = [before, created_at, completed_at, after].map(Number);
+	assert.deepEqual(times, times.toSorted((a, b) => a - b));
 });
 
 complete();
 
-async function orders() {
-	const { rows: [{ count }] } = await world.sql.query('SELECT count(*)::int FROM orders');
-	return count;
+/** A type of ticket of a tenant's. */
+async function sells(tenant, { price = 5000, capacity = 1000 } = {}) {
+	const { rows: [{ id }] } = await world.sql.query(
+		`INSERT INTO ticket_types (tenant, name, price, capacity, available) VALUES ($1, 'seats', $2, $3, $3) RETURNING id`, [tenant, price, capacity]);
+	return id;
+}
+
+/** An order of two tickets. */
+async function ordered(who, how) {
+	const { body } = await clientOf(world.apps[0], who).post('/orders', { type: await sells(who.tenant, how), quantity: 2 });
+	return body.id;
+}
+
+/** The same, paid. */
+async function reserved(who) {
+	const id = await ordered(who);
+	const { status } = await clientOf(world.apps[0], who).post(`/orders/${id}/reserve`);
+	assert.equal(status, 200);
+	return id;
+}
+
+async function aboutOrders(who, route, make) {
+	return { path: `/orders/${await make(who)}${route}`, another: { path: `/orders/${await make(who)}${route}` } };
+}
+
+/** An order that can't be reserved before others have given their tickets back. */
+async function soldOut(who) {
+	const id = await ordered(who);
+	const available = (left) => world.sql.query(
+		`UPDATE ticket_types SET available = ${left} WHERE (tenant, id) IN (SELECT tenant, type FROM orders WHERE id = $1)`, [id]);
+	await available(1);
+	return { path: `/orders/${id}/reserve`, mend: () => available('capacity') };
+}
+
+/** An order to which all happens that can happen to one, and the keys of the requests. */
+async function lived() {
+	const sent = [];
+	const how = () => sent[sent.push(randomUUID()) - 1];
+	const { body: { id } } = await ann.post('/orders', { type: await sells('acme'), quantity: 1 }, how());
+	const dear = await sells('acme', { price: 9000 });
+	const answers = [
+		await ann.patch(`/orders/${id}`, { quantity: 2 }, how()),
+		await ann.post(`/orders/${id}/reserve`, undefined, how()),
+		await ann.post(`/orders/${id}/upgrade`, { type: dear }, how()),
+		await ann.post(`/orders/${id}/partial-refund`, { amount: 500 }, how()),
+		await ann.post(`/orders/${id}/cancel`, undefined, how()),
+	];
+	assert.deepEqual(answers.map(({ status }) => status), [200, 200, 200, 200, 200]);
+	return { id, sent };
+}
+
+async function eventsOf(id) {
+	const { rows } = await world.sql.query(`SELECT * FROM events WHERE tenant = 'acme' AND aggregate = $1 ORDER BY sequence`, [`order:${id}`]);
+	return rows;
+}
+
+/** What anybody derives who has the database and not this application's code. */
+async function derived(...parts) {
+	const { rows: [{ key }] } = await world.sql.query('SELECT idempotency_derive_key($1, VARIADIC $2) AS key', [parts[0], parts.slice(1).map(String)]);
+	return key;
+}
+
+/** What work has had Ann pay, in cents, and how many tickets are left after it, more or less than before. */
+async function moved(work) {
+	const look = async () => (await world.sql.query(`SELECT
+		(SELECT coalesce(-sum(amount), 0)::int FROM ledger WHERE tenant = 'acme' AND account = 'buyer:ann') AS paid,
+		(SELECT sum(available - capacity)::int FROM ticket_types) AS left`)).rows[0];
+	const before = await look();
+	await work();
+	const after = await look();
+	await assertSound(world);
+	return { paid: after.paid - before.paid, left: after.left - before.left };
+}
+
+/** A route is protected, moves money and tickets as it should, and only once, also if it is asked again under another key. */
+async function assertMoves(route, name, expected) {
+	await route.isProtected();
+	const trial = await trials[name](ANN);
+	assert.deepEqual(await moved(() => route.works(trial)), expected);
+	assertProblem(await doesNothing(world, () => route.send(trial, randomUUID())), 409, 'wrong_state');
+}
+
+/** Which keys are too short or too long, where any form is allowed. */
+async function assertLengths({ good, bad }) {
+	await withSetting(world, 'idempotency.key_format', 'any', () => withApp(world, async (to) => {
+		const trial = await trials.reserve(ANN);
+		assertProblem(await doesNothing(world, () => reserve.send(trial, 'k'.repeat(bad), { to })), 400, 'idempotency_key_invalid');
+		await reserve.works(trial, 'k'.repeat(good), { to });
+	}));
+}
+
+/** How many keys are held by open transactions. */
+async function keysHeld() {
+	const { rows } = await world.sql.query(
+		`SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 7648 AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`);
+	return rows.length;
+}
+
+/** What is left of a request whose process has died after it had claimed the key. */
+async function abandoned(key) {
+	await queryAs(world, 'ticketing_app', `SELECT idempotency_claim('acme', $1, scope => 'POST /orders by ann')`, [key]);
+	return rowOf(world, key);
+}
+
+/** A request that is not heard of again is in progress for so many minutes, and then its retry takes over. */
+async function assertWindow({ lease }) {
+	const trial = await trials.create(ANN);
+	const key = randomUUID();
+	await abandoned(key);
+	await later(world, `${lease - 1}min`, async (to) => {
+		const answer = await doesNothing(world, () => create.send(trial, key, { to }));
+		assertProblem(answer, 409, 'idempotency_in_progress');
+		assert(Number(answer.headers.get('retry-after')) <= 60);
+		assert.equal(answer.body.retention.processing, `${lease}min`);
+	});
+	await later(world, `${lease + 1}min`, (to) => create.works(trial, key, { to }));
+	assert.equal((await rowOf(world, key)).attempt, 2);
+}
+
+function names({ headers }, list) {
+	return headers.get(list).toLowerCase().split(/\s*,\s*/);
 }

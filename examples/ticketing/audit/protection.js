@@ -152,6 +152,25 @@ export function protectionOf(world, prepare) {
 		assert.equal(relpersistence, 'p');
 	}
 
+	/** What a process knows may be lost at any time; without the database nothing is done, and nothing is lost. */
+	async function needsNoCache() {
+		const trial = await prepare(ANN);
+		const key = randomUUID();
+		const unaware = await world.startApp();
+		try {
+			await whileUnreachable(world, async () => {
+				const answer = await doesNothing(world, () => send(trial, key, { to: unaware }));
+				assertProblem(answer, 503, 'idempotency_unavailable');
+				assert.match(answer.headers.get('retry-after'), /^[1-9]\d*$/);
+			});
+			const first = await works(trial, key, { to: unaware });
+			await unaware.kill();
+			assertReplay(await doesNothing(world, () => send(trial, key)), first);
+		} finally {
+			await unaware.kill();
+		}
+	}
+
 	/** What failed on the server's side was not done, isn't stored, and may be tried again under its key. */
 	async function isRetriedAfterFailure() {
 		const trial = await prepare(ANN);
@@ -251,7 +270,7 @@ export function protectionOf(world, prepare) {
 	return {
 		send, works, inProgress,
 		needsKey, refusesKeys, acceptsKey, isReplayed, saysItIsReplayed, refusesAnother, isExclusive, countsForTenant, countsForUser,
-		survivesRestart, isRetriedAfterFailure, isKeptForADay, keepsRefusals, isProtected,
+		survivesRestart, needsNoCache, isRetriedAfterFailure, isKeptForADay, keepsRefusals, isProtected,
 	};
 }
 
@@ -283,6 +302,16 @@ export async function whileBroken({ sql }, work) {
 		return await work();
 	} finally {
 		await sql.query('GRANT INSERT ON events TO ticketing_app');
+	}
+}
+
+/** Runs work while the application can't make connections to the database. */
+async function whileUnreachable({ server, database }, work) {
+	await server.query(`ALTER DATABASE ${database} CONNECTION LIMIT 0`);
+	try {
+		return await work();
+	} finally {
+		await server.query(`ALTER DATABASE ${database} CONNECTION LIMIT -1`);
 	}
 }
 

@@ -8,8 +8,13 @@ import assert from 'node:assert/strict';
  * @param {'idempotency_keys' | 'webhook_inbox'} table
  */
 export function storeOf({ sql, database, server }, table) {
-	/** @param {string[]} columns  that may occur once together */
+	/**
+	 * What is there can't be there twice, whoever writes it.
+	 *
+	 * @param {string[]} columns  that may occur once together
+	 */
 	async function isUnique(...columns) {
+		await assert.rejects(sql.query(`INSERT INTO ${table} SELECT * FROM ${table} LIMIT 1`), { code: '23505', table });
 		assert((await uniqueIndexes()).some((index) => String(index) === String(columns)), `nothing keeps ${columns} unique`);
 	}
 
