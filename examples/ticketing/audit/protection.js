@@ -99,20 +99,17 @@ export function protectionOf(world, prepare) {
 
 	/** Of many at once one is carried out; while it is, all others are told so at once, by both processes. */
 	async function isExclusive() {
-		const alone = await effectsOf(world, async () => works(await prepare(ANN)));
+		const trial = await prepare(ANN);
 		const key = randomUUID();
-		const together = await effectsOf(world, async () => {
-			const trial = await prepare(ANN);
-			return inProgress(ANN, key, trial, async (others) => {
-				assert.equal(others.length, CROWD - 1);
-				for (const other of others) {
-					assertProblem(other, 409, 'idempotency_in_progress');
-					assert.match(other.headers.get('retry-after'), /^[1-9]\d*$/);
-				}
-			});
-		});
+		const together = await effectsOf(world, () => inProgress(ANN, key, trial, async (others) => {
+			assert.equal(others.length, CROWD - 1);
+			for (const other of others) {
+				assertProblem(other, 409, 'idempotency_in_progress');
+				assert.match(other.headers.get('retry-after'), /^[1-9]\d*$/);
+			}
+		}));
 		assertSuccess(together.result);
-		assert.deepEqual(together.effects, alone.effects);
+		assert.deepEqual(together.effects, await effectsOfOne());
 		assert.equal((await rowOf(world, key)).attempt, 1);
 	}
 
@@ -171,20 +168,35 @@ export function protectionOf(world, prepare) {
 		}
 	}
 
-	/** What failed on the server's side was not done, isn't stored, and may be tried again under its key. */
+	/** What failed on the server's side was not done, and its answer is not kept: the next attempt fails anew. */
+	async function failureIsNotStored() {
+		const trial = await prepare(ANN);
+		const key = randomUUID();
+		await fails(trial, key, 2);
+		const { response_status, response_headers, response_body, response_bytes, completed_at } = await rowOf(world, key);
+		assert.deepEqual({ response_status, response_headers, response_body, response_bytes, completed_at },
+			{ response_status: null, response_headers: null, response_body: null, response_bytes: null, completed_at: null });
+	}
+
+	/** After that the same key works, for the same request only. */
 	async function isRetriedAfterFailure() {
 		const trial = await prepare(ANN);
 		const key = randomUUID();
-		await whileBroken(world, async () => {
-			assert.equal((await doesNothing(world, () => send(trial, key))).status, 500);
-			assert.equal((await doesNothing(world, () => send(trial, key, { to: otherApp }))).status, 500);
-		});
-		const { response_status, response_body, completed_at } = await rowOf(world, key);
-		assert.deepEqual([response_status, response_body, completed_at], [null, null, null]);
+		await fails(trial, key, 2);
+		assertProblem(await doesNothing(world, () => send({ ...trial, ...trial.another }, key)), 422, 'idempotency_mismatch');
 		const { result: done, effects } = await effectsOf(world, () => works(trial, key));
-		assert.deepEqual(effects.usage, { added: 1, changed: 0 });
+		assert.deepEqual(effects, await effectsOfOne());
 		assert.equal((await rowOf(world, key)).attempt, 3);
 		assertReplay(await doesNothing(world, () => send(trial, key, { to: otherApp })), done);
+	}
+
+	async function fails(trial, key, times) {
+		await whileBroken(world, async () => {
+			for (let i = 0; i < times; i++) {
+				const { status, headers } = await doesNothing(world, () => send(trial, key, { to: world.apps[i % 2] }));
+				assert.deepEqual([status, headers.get('idempotent-replayed')], [500, null]);
+			}
+		});
 	}
 
 	/** The answer is given again for a day, and then the key is as new. */
@@ -260,6 +272,13 @@ export function protectionOf(world, prepare) {
 		return others.at(-1);
 	}
 
+	/** What a request does that is sent once and alone. */
+	async function effectsOfOne() {
+		const trial = await prepare(ANN);
+		const { effects } = await effectsOf(world, () => works(trial));
+		return effects;
+	}
+
 	async function works(trial, key = randomUUID(), how = {}) {
 		const { result, effects } = await effectsOf(world, () => send(trial, key, how));
 		assertSuccess(result);
@@ -270,7 +289,7 @@ export function protectionOf(world, prepare) {
 	return {
 		send, works, inProgress,
 		needsKey, refusesKeys, acceptsKey, isReplayed, saysItIsReplayed, refusesAnother, isExclusive, countsForTenant, countsForUser,
-		survivesRestart, needsNoCache, isRetriedAfterFailure, isKeptForADay, keepsRefusals, isProtected,
+		survivesRestart, needsNoCache, failureIsNotStored, isRetriedAfterFailure, isKeptForADay, keepsRefusals, isProtected,
 	};
 }
 
