@@ -8,6 +8,7 @@ import { queryAs, rowOf, rowsOf, seconds } from './key.js';
 import { later, withApp, withSetting } from './later.js';
 import { ANN, assertProblem, protectionOf } from './protection.js';
 import { routesUnder } from './routes.js';
+import { crowd, leavesOne, sells } from './seats.js';
 import { assertSound, doesNothing, effectsOf } from './state.js';
 import { storeOf } from './store.js';
 import { until } from './until.js';
@@ -21,7 +22,7 @@ const keys = storeOf(world, 'idempotency_keys');
 /** Each route that changes something, by its name: how to get a request for it that is good for one use. */
 const trials = {
 	create: async ({ tenant }) => {
-		const type = await sells(tenant);
+		const type = await sells(world, tenant);
 		return { path: '/orders', body: { type, quantity: 2 }, another: { body: { type, quantity: 3 } } };
 	},
 	reserve: (who) => aboutOrders(who, '/reserve', ordered),
@@ -34,7 +35,7 @@ const trials = {
 		method: 'PATCH', path: `/orders/${await ordered(who)}`, body: { quantity: 5 }, another: { body: { quantity: 6 } },
 	}),
 	upgrade: async (who) => ({
-		...await aboutOrders(who, '/upgrade', reserved), body: { type: await sells(who.tenant, { price: 9000 }) },
+		...await aboutOrders(who, '/upgrade', reserved), body: { type: await sells(world, who.tenant, { price: 9000 }) },
 	}),
 };
 const routes = Object.fromEntries(Object.entries(trials).map(([name, prepare]) => [name, protectionOf(world, prepare)]));
@@ -188,7 +189,8 @@ check('EV3', async () => {
 	]);
 	assert.equal(sent.length, 6);
 	const contended = await reserved(ANN);
-	const answers = await Promise.all(Array.from({ length: 8 }, (_, i) => clientOf(world.apps[i % 2]).post(`/orders/${contended}/partial-refund`, { amount: 100 })));
+	const answers = await crowd(world, { lock: 'SELECT FROM orders WHERE id = $1 FOR UPDATE', values: [contended], size: 8 },
+		(to) => clientOf(to).post(`/orders/${contended}/partial-refund`, { amount: 100 }));
 	assert.deepEqual(answers.map(({ status }) => status), Array(8).fill(200));
 	assert.deepEqual((await eventsOf(contended)).map(({ sequence }) => Number(sequence)), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
 });
@@ -315,16 +317,9 @@ check('TT5', async () => {
 
 complete();
 
-/** A type of ticket of a tenant's. */
-async function sells(tenant, { price = 5000, capacity = 1000 } = {}) {
-	const { rows: [{ id }] } = await world.sql.query(
-		`INSERT INTO ticket_types (tenant, name, price, capacity, available) VALUES ($1, 'seats', $2, $3, $3) RETURNING id`, [tenant, price, capacity]);
-	return id;
-}
-
 /** An order of two tickets. */
-async function ordered(who, how) {
-	const { body } = await clientOf(world.apps[0], who).post('/orders', { type: await sells(who.tenant, how), quantity: 2 });
+async function ordered(who) {
+	const { body } = await clientOf(world.apps[0], who).post('/orders', { type: await sells(world, who.tenant), quantity: 2 });
 	return body.id;
 }
 
@@ -343,18 +338,16 @@ async function aboutOrders(who, route, make) {
 /** An order that can't be reserved before others have given their tickets back. */
 async function soldOut(who) {
 	const id = await ordered(who);
-	const available = (left) => world.sql.query(
-		`UPDATE ticket_types SET available = ${left} WHERE (tenant, id) IN (SELECT tenant, type FROM orders WHERE id = $1)`, [id]);
-	await available(1);
-	return { path: `/orders/${id}/reserve`, mend: () => available('capacity') };
+	const { rows: [{ type }] } = await world.sql.query('SELECT type FROM orders WHERE id = $1', [id]);
+	return { path: `/orders/${id}/reserve`, mend: await leavesOne(world, type) };
 }
 
 /** An order to which all happens that can happen to one, and the keys of the requests. */
 async function lived() {
 	const sent = [];
 	const how = () => sent[sent.push(randomUUID()) - 1];
-	const { body: { id } } = await ann.post('/orders', { type: await sells('acme'), quantity: 1 }, how());
-	const dear = await sells('acme', { price: 9000 });
+	const { body: { id } } = await ann.post('/orders', { type: await sells(world, 'acme'), quantity: 1 }, how());
+	const dear = await sells(world, 'acme', { price: 9000 });
 	const answers = [
 		await ann.patch(`/orders/${id}`, { quantity: 2 }, how()),
 		await ann.post(`/orders/${id}/reserve`, undefined, how()),
