@@ -14,6 +14,11 @@ export class Refusal extends Error {
 	}
 }
 
+/** Something that is needed can't be reached: whether the request was carried out, its retry will find out. */
+export class Outage extends Error {
+	statusCode = 503;
+}
+
 /** Errors go out as problem documents (RFC 9457), those of the server without their details. */
 export function answerErrors(app) {
 	app.setErrorHandler((error, request, reply) => {
@@ -28,12 +33,12 @@ export function answerErrors(app) {
 			title: STATUS_CODES[status],
 			status,
 			code: status < 500 ? error.code : 'internal_error',
-			detail: status < 500 ? error.message : 'the request was not carried out, try again with the same key',
+			detail: status < 500 ? error.message : 'the request failed, try again with the same key',
 		});
 	});
 }
 
 /** The database was lost, or had transactions in each other's way. */
-function isOutage({ code, message }) {
-	return /^(08|40|53|57)...$/.test(code) || /^ECONN/.test(code) || /connection/i.test(message);
+function isOutage({ code, message, syscall }) {
+	return /^(08|40|53|57|58)...$/.test(code) || /^ECONN|^EPIPE$/.test(code) || syscall === 'connect' || /\bconnect|client was closed/i.test(message);
 }
