@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
@@ -5,15 +6,35 @@ import Stripe from 'stripe';
 
 const { webhooks } = new Stripe('sk_test_audit');
 
-/** What a POST to a path makes. */
-const MAKERS = {
-	'/v1/payment_intents': (id, { amount, currency, metadata }) => ({
-		id: `pi_${id}`, object: 'payment_intent', status: 'succeeded', amount: Number(amount), currency, metadata,
-	}),
-	'/v1/refunds': (id, { amount, payment_intent, metadata }) => ({
-		id: `re_${id}`, object: 'refund', status: 'succeeded', amount: Number(amount), payment_intent, metadata,
-	}),
-	'/v1/accounts': (id, { email, metadata }) => ({ id: `acct_${id}`, object: 'account', email, metadata }),
+/** A payment method that is declined, as Stripe's own for tests. */
+const DECLINED = 'pm_card_chargeDeclined';
+
+/**
+ * What a POST to a path is answered.
+ *
+ * @type {Record<string, (id: number, params: object, made: {object: object}[]) => {status: number, body: object}>}
+ */
+const ENDPOINTS = {
+	'/v1/payment_intents': (id, { amount, currency, metadata, confirm, payment_method }) => (payment_method === DECLINED ? FAILURES.decline() : success({
+		id: `pi_${id}`, object: 'payment_intent', status: confirm === 'true' ? 'succeeded' : 'requires_payment_method',
+		amount: Number(amount), currency, metadata, client_secret: `pi_${id}_secret`,
+	})),
+	'/v1/refunds': (id, { amount, payment_intent, metadata }, made) => {
+		const intent = made.find(({ object }) => object.id === payment_intent)?.object;
+		const refunded = made.reduce((sum, { object }) => sum + (object.payment_intent === payment_intent ? object.amount : 0), 0);
+		return !(refunded + Number(amount) <= intent?.amount) ? FAILURES.refuse() : success({
+			id: `re_${id}`, object: 'refund', status: 'succeeded', amount: Number(amount), payment_intent, metadata,
+		});
+	},
+	'/v1/accounts': (id, { email, metadata }) => success({ id: `acct_${id}`, object: 'account', email, metadata }),
+};
+
+/** How a call can be made to fail, by name. */
+const FAILURES = {
+	decline: () => failure(402, 'card_error', 'your card was declined', 'card_declined'),
+	refuse: () => failure(400, 'invalid_request_error', 'this can not be done', 'resource_missing'),
+	busy: () => failure(429, 'invalid_request_error', 'too many requests', 'rate_limit'),
+	error: () => failure(500, 'api_error', 'something went wrong'),
 };
 
 /**
@@ -21,53 +42,62 @@ const MAKERS = {
  * for once for each key, as documented, and can be told to fail.  The library
  * that talks to it, and that signs and verifies events, is Stripe's own.
  *
+ * As documented, a key gets the status and body of its first request again,
+ * also if that was a 402 or, halfway, a 500; not if the request was refused
+ * before anything was done (400, 404, 429, or a 500 of that kind).  Other
+ * parameters under the key are an idempotency_error, and while the first
+ * request is at work another one with the key is a 409.
+ *
  * @param {{stripe: string, connect: string}} secrets  of the webhooks, by source
  */
 export async function startStripe(secrets) {
 	/** @type {{path: string, key: string, params: object, object: object}[]} what was really made, in order */
 	const made = [];
-	/** @type {{path: string, key: string, replayed: boolean}[]} */
+	/** @type {{path: string, key: string, params: object, replayed: boolean}[]} */
 	const requests = [];
+	/** @type {Map<string, {signature: string, status?: number, body?: object}>} by key; without a status while it is at work */
 	const answers = new Map();
 	const failures = [];
 	let count = 0;
 	let gate = Promise.resolve();
 
 	const server = createServer(async (request, response) => {
-		const path = request.url;
-		const key = request.headers['idempotency-key'];
-		const params = parse(await text(request));
-		const failure = failures.shift();
-		const known = key && answers.get(key);
-		requests.push({ path, key, params, replayed: Boolean(known) });
-		await gate;
-		if (failure === 'error') {
-			return answer(response, 500, failed('api_error', 'something went wrong'));
-		}
-		if (known && known.signature !== signatureOf(path, params)) {
-			return answer(response, 400, failed('idempotency_error', 'this key was used with other parameters'));
-		}
+		const call = { path: request.url, key: request.headers['idempotency-key'] ?? randomUUID(), params: parse(await text(request)) };
+		const known = answers.get(call.key);
+		requests.push({ ...call, replayed: known?.status !== undefined });
 		if (known) {
-			return answer(response, known.status, known.body, { 'idempotent-replayed': 'true' });
+			const { status, body } = again(known, call);
+			return answer(response, status, body, { 'idempotent-replayed': String(body === known.body) });
 		}
-		const done = failure === 'decline'
-			? { status: 402, body: failed('card_error', 'your card was declined', 'card_declined') }
-			: failure === 'refuse'
-				? { status: 400, body: failed('invalid_request_error', 'no such thing') }
-				: make(path, key, params);
-		if (key) {
-			answers.set(key, { ...done, signature: signatureOf(path, params) });
+		const how = failures.shift();
+		const signature = signatureOf(call);
+		answers.set(call.key, { signature });
+		await gate;
+		const { status, body } = carryOut(call, how);
+		if (isKept(status, how)) {
+			answers.set(call.key, { signature, status, body });
+		} else {
+			answers.delete(call.key);
 		}
-		return failure === 'lost' ? request.socket.destroy() : answer(response, done.status, done.body);
+		return how === 'lost' ? request.socket.destroy() : answer(response, status, body);
 	});
 
-	function make(path, key, params) {
-		const object = MAKERS[path]?.(++count, params);
-		if (!object) {
-			return { status: 404, body: failed('invalid_request_error', `unrecognized request URL ${path}`) };
+	function again(known, call) {
+		if (known.signature !== signatureOf(call)) {
+			return failure(400, 'idempotency_error', 'this key was used with other parameters');
 		}
-		made.push({ path, key, params, object });
-		return { status: 200, body: object };
+		return known.status ? known : failure(409, 'invalid_request_error', 'another request with this key is in progress', 'idempotency_key_in_use');
+	}
+
+	function carryOut({ path, key, params }, how) {
+		if (FAILURES[how]) {
+			return FAILURES[how]();
+		}
+		const done = ENDPOINTS[path]?.(++count, params, made) ?? failure(404, 'invalid_request_error', `unrecognized request URL ${path}`);
+		if (done.status === 200) {
+			made.push({ path, key, params, object: done.body });
+		}
+		return how === 'broken' ? FAILURES.error() : done;
 	}
 
 	server.listen(0, '127.0.0.1');
@@ -77,16 +107,18 @@ export async function startStripe(secrets) {
 		made, requests,
 
 		/**
-		 * How the next calls fail: 'error' is a 500 with nothing done, 'lost' cuts
-		 * the connection after it was done, 'decline' a 402, 'refuse' a 400.
+		 * How the next calls fail that aren't answered from their keys: 'error' is a
+		 * 500 and 'busy' a 429 with nothing done, 'broken' a 500 after it was done,
+		 * 'lost' cuts the connection after it was done, 'decline' is a 402 and
+		 * 'refuse' a 400.
 		 *
-		 * @param {...('error' | 'lost' | 'decline' | 'refuse')} how
+		 * @param {...('error' | 'busy' | 'broken' | 'lost' | 'decline' | 'refuse')} how
 		 */
 		fail(...how) {
 			failures.push(...how);
 		},
 
-		/** Calls wait from now on until the function that is returned is called. */
+		/** Calls are at work from now on until the function that is returned is called. */
 		hold() {
 			let release;
 			gate = new Promise((resolve) => { release = resolve; });
@@ -101,8 +133,12 @@ export async function startStripe(secrets) {
 		 * @param {object} event  id, type, created, data
 		 * @param {{secret?: string, timestamp?: number}} [how]
 		 */
-		async deliver(app, source, event, { secret = secrets[source], timestamp } = {}) {
-			const payload = JSON.stringify({ object: 'event', ...event });
+		async deliver(app, source, event, how) {
+			return this.deliverText(app, source, JSON.stringify({ object: 'event', ...event }), how);
+		},
+
+		/** The same of what need not be an event, or not JSON. */
+		async deliverText(app, source, payload, { secret = secrets[source], timestamp } = {}) {
 			const response = await fetch(`${app.url}/webhooks/${source}`, {
 				method: 'POST',
 				headers: {
@@ -125,11 +161,20 @@ function answer(response, status, body, headers = {}) {
 	response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
 }
 
-function failed(type, message, code) {
-	return { error: { type, message, code } };
+function success(body) {
+	return { status: 200, body };
 }
 
-function signatureOf(path, params) {
+function failure(status, type, message, code) {
+	return { status, body: { error: { type, message, code } } };
+}
+
+/** A 500 halfway is an answer; one before anything was done is not. */
+function isKept(status, how) {
+	return status < 300 || status === 402 || how === 'broken';
+}
+
+function signatureOf({ path, params }) {
 	return JSON.stringify([path, params]);
 }
 
