@@ -6,6 +6,7 @@ const {
 	JWT_SECRET,
 	STRIPE_KEY,
 	STRIPE_URL = 'https://api.stripe.com',
+	STRIPE_TIMEOUT = '20000',
 	STRIPE_WEBHOOK_SECRET,
 	STRIPE_CONNECT_WEBHOOK_SECRET,
 	CHAIN_URL,
@@ -33,7 +34,7 @@ export function connect(role, max = 20) {
 	return pool;
 }
 
-/** Retrying is the idempotency key's business, not the library's. */
+/** Retrying is the client's business, with its key; the library does it only where a connection broke, with the same key. */
 export function connectStripe() {
 	const { protocol, hostname, port } = new URL(STRIPE_URL);
 	return new Stripe(STRIPE_KEY, {
@@ -41,7 +42,7 @@ export function connectStripe() {
 		host: hostname,
 		port: port || undefined,
 		maxNetworkRetries: 0,
-		timeout: 2000,
+		timeout: Number(STRIPE_TIMEOUT),
 		telemetry: false,
 	});
 }

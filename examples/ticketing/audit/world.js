@@ -58,8 +58,8 @@ export async function startWorld({ chain: withChain = false } = {}) {
 		PORT: '0',
 		...chain?.environment,
 	};
-	const start = async (script) => {
-		const child = await startProcess(script, environment);
+	const start = async (script, more) => {
+		const child = await startProcess(script, { ...environment, ...more });
 		ends.push(() => child.stop());
 		return child;
 	};
@@ -95,7 +95,8 @@ export async function startWorld({ chain: withChain = false } = {}) {
 	return {
 		sql, server, database, stripe, chain, lock, waiting, blocked,
 		apps: [await start('server.js'), await start('server.js')],
-		startApp: () => start('server.js'),
+		/** @param {Record<string, string>} [more]  of the environment */
+		startApp: (more) => start('server.js', more),
 		startWorker: () => start('worker.js'),
 	};
 }
