@@ -45,9 +45,12 @@ export function build({ pool, stripe, chain, jwtSecret, webhookSecrets, logLevel
 	});
 	return app;
 
-	/** Counts the requests that were carried out, and so not their retries. */
+	/**
+	 * Counts the requests that are carried out, and so not their retries: in the
+	 * transaction of the work, or where that is none when they come first.
+	 */
 	async function meter({ idempotency, user }) {
-		if (idempotency) {
+		if (idempotency?.client || idempotency?.attempt === 1) {
 			await (idempotency.client ?? pool).query(
 				`INSERT INTO usage (tenant, user_id, requests) VALUES ($1, $2, 1)
 				ON CONFLICT (tenant, user_id) DO UPDATE SET requests = usage.requests + 1`, [user.tenant, user.sub]);
