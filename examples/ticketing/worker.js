@@ -1,5 +1,7 @@
+import { setTimeout } from 'node:timers/promises';
 import { connect } from './config.js';
 import { handlers } from './handlers.js';
+import { inTransaction } from './transaction.js';
 
 /**
  * Processes what the inbox has, event by event: the event's effects and its
@@ -16,11 +18,11 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
 while (!stopping.signal.aborted) {
 	try {
 		if (!await processOne()) {
-			await pause();
+			await pause(100);
 		}
 	} catch (error) {
-		console.error(JSON.stringify({ message: 'the database could not be reached', error: error.message }));
-		await pause();
+		log({ message: 'the worker was interrupted', error: error.message });
+		await pause(1000);
 	}
 }
 await pool.end();
@@ -31,51 +33,31 @@ async function processOne() {
 	if (!event) {
 		return false;
 	}
-	const client = await pool.connect();
-	client.on('error', ignore);
-	let failed;
 	try {
-		await client.query('BEGIN');
-		await handlers[event.source]?.(client, event);
-		await client.query('SELECT webhook_inbox_complete($1, $2, $3, $4)', named(event));
-		await client.query('COMMIT');
+		await inTransaction(pool, async (client) => {
+			await handlers[event.source](client, event);
+			await client.query('SELECT webhook_inbox_complete($1, $2, $3, $4)', named(event));
+		});
 	} catch (error) {
-		failed = error;
-	}
-	if (failed) {
-		await giveUp(client, event, failed);
-	} else {
-		release(client);
+		await giveUp(event, error);
 	}
 	return true;
 }
 
-async function giveUp(client, event, { message }) {
-	try {
-		await client.query('ROLLBACK');
-		const { rows: [{ state }] } = await client.query('SELECT webhook_inbox_fail($1, $2, $3, $4, $5) AS state', [...named(event), message]);
-		console.error(JSON.stringify({ message: 'event failed', source: event.source, event: event.event_id, attempt: event.attempt, state, error: message }));
-		release(client);
-	} catch (error) {
-		release(client, error);
-		throw error;
-	}
-}
-
-function release(client, error) {
-	client.off('error', ignore);
-	client.release(error);
+async function giveUp(event, { message }) {
+	const { rows: [{ state }] } = await pool.query('SELECT webhook_inbox_fail($1, $2, $3, $4, $5) AS state', [...named(event), message]);
+	log({ message: 'event failed', source: event.source, event: event.event_id, attempt: event.attempt, state, error: message });
 }
 
 function named({ tenant_id, source, event_id, token }) {
 	return [tenant_id, source, event_id, token];
 }
 
-function pause() {
-	return new Promise((resolve) => {
-		const timer = setTimeout(resolve, 100);
-		stopping.signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); }, { once: true });
-	});
+function log(line) {
+	console.error(JSON.stringify(line));
 }
 
-function ignore() {}
+/** Waits, or until it is to stop. */
+function pause(milliseconds) {
+	return setTimeout(milliseconds, undefined, { signal: stopping.signal }).catch(() => {});
+}
