@@ -80,16 +80,16 @@ export async function startWorld({ chain: withChain = false } = {}) {
 		};
 	}
 
-	/** How many connections of the application wait for locks. */
-	async function waiting() {
+	/** How many connections of the application, or of its worker, wait for locks. */
+	async function waiting(role = 'ticketing_app') {
 		const { rows } = await sql.query(
-			`SELECT FROM pg_stat_activity WHERE datname = current_database() AND usename = 'ticketing_app' AND wait_event_type = 'Lock'`);
+			`SELECT FROM pg_stat_activity WHERE datname = current_database() AND usename = $1 AND wait_event_type = 'Lock'`, [role]);
 		return rows.length;
 	}
 
 	/** Waits until it is so many. */
-	function blocked(count = 1) {
-		return until(`${count} wait for a lock`, async () => await waiting() === count);
+	function blocked(count = 1, role = undefined) {
+		return until(`${count} wait for a lock`, async () => await waiting(role) === count);
 	}
 
 	return {
