@@ -14,20 +14,20 @@ export function clientOf(app, { tenant = 'acme', sub = 'ann' } = {}) {
 	const authorization = `Bearer ${sign({ tenant, sub })}`;
 
 	/** @returns {Promise<{status: number, headers: Headers, text: string, body: any}>} */
-	async function send(method, path, { body, key, headers = {} } = {}) {
+	async function send(method, path, { body, text = body && JSON.stringify(body), key, headers = {} } = {}) {
 		const response = await fetch(app.url + path, {
 			method,
 			headers: {
 				authorization,
-				...(body === undefined ? {} : { 'content-type': 'application/json' }),
+				...(text === undefined ? {} : { 'content-type': 'application/json' }),
 				...(key === undefined ? {} : { 'idempotency-key': key }),
 				...headers,
 			},
-			body: body === undefined ? undefined : JSON.stringify(body),
+			body: text,
 		});
-		const text = await response.text();
+		const answer = await response.text();
 		const isJson = /json/.test(response.headers.get('content-type'));
-		return { status: response.status, headers: response.headers, text, body: isJson ? JSON.parse(text) : undefined };
+		return { status: response.status, headers: response.headers, text: answer, body: isJson ? JSON.parse(answer) : undefined };
 	}
 
 	return {
