@@ -72,8 +72,8 @@ export async function startStripe(secrets) {
 		const how = failures.shift();
 		const signature = signatureOf(call);
 		answers.set(call.key, { signature });
-		await gate;
 		const { status, body } = carryOut(call, how);
+		await gate;
 		if (isKept(status, how)) {
 			answers.set(call.key, { signature, status, body });
 		} else {
@@ -118,7 +118,7 @@ export async function startStripe(secrets) {
 			failures.push(...how);
 		},
 
-		/** Calls are at work from now on until the function that is returned is called. */
+		/** Calls are carried out but not answered from now on until the function that is returned is called. */
 		hold() {
 			let release;
 			gate = new Promise((resolve) => { release = resolve; });
@@ -137,15 +137,10 @@ export async function startStripe(secrets) {
 			return this.deliverText(app, source, JSON.stringify({ object: 'event', ...event }), how);
 		},
 
-		/** The same of what need not be an event, or not JSON. */
-		async deliverText(app, source, payload, { secret = secrets[source], timestamp } = {}) {
+		/** The same of what need not be an event, or not JSON, or not signed so. */
+		async deliverText(app, source, payload, { secret = secrets[source], timestamp, signature = sign(payload, secret, timestamp) } = {}) {
 			const response = await fetch(`${app.url}/webhooks/${source}`, {
-				method: 'POST',
-				headers: {
-					'content-type': 'application/json',
-					'stripe-signature': webhooks.generateTestHeaderString({ payload, secret, timestamp }),
-				},
-				body: payload,
+				method: 'POST', headers: { 'content-type': 'application/json', 'stripe-signature': signature }, body: payload,
 			});
 			return { status: response.status, body: await response.json() };
 		},
@@ -155,6 +150,11 @@ export async function startStripe(secrets) {
 			server.close();
 		},
 	};
+}
+
+/** The header with which Stripe signs. */
+export function sign(payload, secret, timestamp) {
+	return webhooks.generateTestHeaderString({ payload, secret, timestamp });
 }
 
 function answer(response, status, body, headers = {}) {
