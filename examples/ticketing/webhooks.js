@@ -67,6 +67,6 @@ function tenantOf({ data: { object }, account }) {
 }
 
 /** Events about one payment, or one account, come in their order. */
-function streamOf({ data: { object } }) {
-	return object.payment_intent ?? object.id;
+function streamOf({ data: { object }, account }) {
+	return object.payment_intent ?? account ?? object.id;
 }
