@@ -37,7 +37,8 @@ export async function startWorld({ chain: withChain = false } = {}) {
 	await installer.connect();
 	await install(installer);
 	await installer.end();
-	const sql = new pg.Pool({ database, max: 5 });
+	// for the audit itself it is never later
+	const sql = new pg.Pool({ database, max: 5, options: '-c idempotency.clock_offset=0' });
 	sql.on('error', () => {});
 	ends.push(() => sql.end());
 	await schedule(server, database);
