@@ -136,6 +136,31 @@ export function inboxOf(world, source, prepare) {
 		}
 	}
 
+	/**
+	 * While one worker is at an event another one passes it over, and does what comes next.
+	 *
+	 * @param {object} event
+	 * @param {object} next  of another stream
+	 * @param {() => Promise<() => Promise<void>>} lock  locks what the first event's handler needs
+	 */
+	async function isHandledByOne(event, next, lock) {
+		await drained();
+		const release = await lock();
+		const workers = [await world.startWorker(), await world.startWorker()];
+		try {
+			await receives(event);
+			await world.blocked(1, 'ticketing_worker');
+			await receives(next);
+			await until('the other worker has done what comes next', async () => (await rowOf(next)).state === 'processed');
+			assert.equal(await world.waiting('ticketing_worker'), 1);
+		} finally {
+			await release();
+		}
+		await until('it is processed', async () => (await rowOf(event)).state === 'processed');
+		await Promise.all(workers.map((worker) => worker.stop()));
+		assert.equal((await rowOf(event)).attempt, 1);
+	}
+
 	async function receives(event) {
 		const { status, body } = await deliver(event);
 		assert.deepEqual([status, body], [200, { received: true, duplicate: false }]);
@@ -163,7 +188,7 @@ export function inboxOf(world, source, prepare) {
 	return {
 		deliver, receives, drained, rowOf,
 		signatureComesFirst, idIsChecked, isRecordedOnce, stateIsTracked, isAnsweredAtOnce, duplicateIsAnswered, payloadIsStored,
-		failureIsLogged, isProcessedFromQueue,
+		failureIsLogged, isProcessedFromQueue, isHandledByOne,
 	};
 }
 
