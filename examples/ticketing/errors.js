@@ -19,21 +19,28 @@ export class Outage extends Error {
 	statusCode = 503;
 }
 
+/** Something takes longer than a request can wait for it: what becomes of it, its retry will find out. */
+export class Pending extends Error {
+	statusCode = 504;
+	code = 'pending';
+}
+
 /** Errors go out as problem documents (RFC 9457), those of the server without their details. */
 export function answerErrors(app) {
 	app.setErrorHandler((error, request, reply) => {
 		const status = error.statusCode ?? (isOutage(error) ? 503 : 500);
 		request.log[status < 500 ? 'info' : 'error']({ err: error }, error.message);
+		const isTold = status < 500 || error instanceof Pending;
 		reply.code(status).type('application/problem+json');
-		if (status === 503) {
+		if (status === 503 || status === 504) {
 			reply.header('retry-after', 1);
 		}
 		return JSON.stringify({
 			type: 'about:blank',
 			title: STATUS_CODES[status],
 			status,
-			code: status < 500 ? error.code : 'internal_error',
-			detail: status < 500 ? error.message : 'the request failed, try again with the same key',
+			code: isTold ? error.code : 'internal_error',
+			detail: isTold ? error.message : 'the request failed, try again with the same key',
 		});
 	});
 }
