@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 
 /**
- * All that the application has done: every row of its tables, and what Stripe
- * has made for it.
+ * All that the application has done: every row of its tables, what Stripe has
+ * made for it, and its tokens.
  *
  * @returns {Promise<Record<string, string[]>>} by table
  */
-export async function stateOf({ sql, stripe }) {
+export async function stateOf({ sql, stripe, chain }) {
 	const { rows: tables } = await sql.query(
 		`SELECT relname AS name FROM pg_class WHERE relnamespace = 'ticketing'::regnamespace AND relkind = 'r' ORDER BY 1`);
-	const state = { stripe: stripe.made.map((made) => JSON.stringify(made)) };
+	const state = { stripe: stripe.made.map((made) => JSON.stringify(made)), chain: await chain?.minted() ?? [] };
 	for (const { name } of tables) {
 		const { rows } = await sql.query({ text: `SELECT t::text FROM ticketing.${name} t ORDER BY 1`, rowMode: 'array' });
 		state[name] = rows.flat();
