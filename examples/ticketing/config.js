@@ -12,6 +12,7 @@ const {
 	CHAIN_URL,
 	CHAIN_KEY,
 	CHAIN_CONTRACT,
+	CHAIN_TIMEOUT = '30000',
 	PORT = '3000',
 	LOG_LEVEL = 'info',
 } = process.env;
@@ -20,7 +21,6 @@ export const port = Number(PORT);
 export const logLevel = LOG_LEVEL;
 export const jwtSecret = JWT_SECRET;
 export const webhookSecrets = { stripe: STRIPE_WEBHOOK_SECRET, connect: STRIPE_CONNECT_WEBHOOK_SECRET };
-export const chainSettings = { url: CHAIN_URL, privateKey: CHAIN_KEY, contract: CHAIN_CONTRACT };
 
 /**
  * A request holds one connection while it runs.  Without a connection in two
@@ -45,4 +45,13 @@ export function connectStripe() {
 		timeout: Number(STRIPE_TIMEOUT),
 		telemetry: false,
 	});
+}
+
+/** Where there is a chain: its library is large, and only then loaded. */
+export async function connectChain() {
+	if (!CHAIN_URL) {
+		return undefined;
+	}
+	const { openChain } = await import('./chain.js');
+	return openChain({ url: CHAIN_URL, privateKey: CHAIN_KEY, contract: CHAIN_CONTRACT, timeout: Number(CHAIN_TIMEOUT) });
 }

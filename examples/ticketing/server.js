@@ -1,12 +1,11 @@
 import { build } from './app.js';
-import { connectChain } from './chain.js';
-import { chainSettings, connect, connectStripe, jwtSecret, logLevel, port, webhookSecrets } from './config.js';
+import { connect, connectChain, connectStripe, jwtSecret, logLevel, port, webhookSecrets } from './config.js';
 
 const pool = connect('ticketing_app');
 const app = build({
 	pool, jwtSecret, webhookSecrets, logLevel,
 	stripe: connectStripe(),
-	chain: connectChain(chainSettings),
+	chain: await connectChain(),
 });
 app.addHook('onClose', () => pool.end());
 

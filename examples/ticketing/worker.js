@@ -1,31 +1,42 @@
 import { setTimeout } from 'node:timers/promises';
-import { connect } from './config.js';
+import { connect, connectChain } from './config.js';
 import { handlers } from './handlers.js';
+import { checkPendingMint } from './mint-monitor.js';
 import { inTransaction } from './transaction.js';
 
 /**
  * Processes what the inbox has, event by event: the event's effects and its
  * completion are one transaction.  An event whose handler fails is handed out
- * again later, and in the end declared dead.
+ * again later, and in the end declared dead.  Beside that it looks after mints.
  */
 const pool = connect('ticketing_worker', 2);
+const chain = await connectChain();
 const stopping = new AbortController();
 
 for (const signal of ['SIGINT', 'SIGTERM']) {
 	process.once(signal, () => stopping.abort());
 }
 
-while (!stopping.signal.aborted) {
-	try {
-		if (!await processOne()) {
-			await pause(100);
+await Promise.all([repeat(processOne), chain && repeat(() => checkPendingMint(pool, chain))]);
+await pool.end();
+
+/**
+ * Does a duty again and again, and rests while there is nothing to do.
+ *
+ * @param {() => Promise<boolean>} duty  says whether there was something
+ */
+async function repeat(duty) {
+	while (!stopping.signal.aborted) {
+		try {
+			if (!await duty()) {
+				await pause(100);
+			}
+		} catch (error) {
+			log({ message: 'the worker was interrupted', error: error.message });
+			await pause(1000);
 		}
-	} catch (error) {
-		log({ message: 'the worker was interrupted', error: error.message });
-		await pause(1000);
 	}
 }
-await pool.end();
 
 /** @returns {Promise<boolean>} whether there was one */
 async function processOne() {
