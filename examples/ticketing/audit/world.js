@@ -8,6 +8,11 @@ import { startChain } from './chain.js';
 import { startStripe } from './stripe.js';
 import { until } from './until.js';
 
+// whoever ends the audit ends with it what it has started
+for (const signal of ['SIGINT', 'SIGTERM']) {
+	process.once(signal, () => process.exit(1));
+}
+
 export const SECRETS = { jwt: 'a secret of the audit', stripe: 'whsec_payments', connect: 'whsec_connect' };
 
 /**
@@ -116,6 +121,9 @@ async function startProcess(script, env) {
 	const child = spawn(process.execPath, [new URL(`../${script}`, import.meta.url).pathname], { env, stdio: ['ignore', 'pipe', 'pipe'] });
 	const log = [];
 	const exited = once(child, 'exit');
+	const kill = () => child.kill('SIGKILL');
+	process.on('exit', kill);
+	child.on('exit', () => process.off('exit', kill));
 	const listening = new Promise((resolve, reject) => {
 		for (const stream of [child.stdout, child.stderr]) {
 			createInterface(stream).on('line', (line) => {
@@ -139,7 +147,7 @@ async function startProcess(script, env) {
 			await exited;
 		},
 		async kill() {
-			child.kill('SIGKILL');
+			kill();
 			await exited;
 		},
 	};
