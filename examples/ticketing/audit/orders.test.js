@@ -206,7 +206,10 @@ check('EV5', async () => {
 check('ER1', cancel.needsKey);
 check('ER2', () => refund.refusesKeys('"not closed', `${randomUUID()}, ${randomUUID()}`, 'two words', `"${randomUUID()}" rest`, '12345678'));
 check('ER3', refund.isExclusive);
-check('ER4', upgrade.isReplayed);
+check('ER4', async () => {
+	await create.isReplayed();
+	await upgrade.isReplayed();
+});
 check('ER5', async () => {
 	const trial = await trials.create(ANN);
 	const key = randomUUID();
