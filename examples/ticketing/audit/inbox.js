@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { queryAs } from './key.js';
 import { withSetting } from './later.js';
-import { doesNothing } from './state.js';
+import { doesNothing, effectsOf } from './state.js';
 import { until } from './until.js';
 
 /**
@@ -129,7 +129,8 @@ export function inboxOf(world, source, prepare) {
 				await receives(event);
 			}
 		});
-		await drained();
+		const { effects } = await effectsOf(world, drained);
+		assert.notDeepEqual(effects, {});
 		for (const event of events) {
 			const { state, attempt } = await rowOf(event);
 			assert.deepEqual([state, attempt], ['processed', 1]);

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { checksOf } from './checks.js';
 import { clientOf } from './client.js';
-import { eventId, inboxOf } from './inbox.js';
+import { inboxOf } from './inbox.js';
 import { rowOf } from './key.js';
+import { moneyOf, settled } from './money.js';
 import { ANN, assertProblem, BOB, protectionOf } from './protection.js';
 import { routesUnder } from './routes.js';
 import { crowd, leavesOne, sells } from './seats.js';
@@ -25,9 +26,8 @@ const trials = {
 	}),
 };
 const [purchase, reservation, ofReserved] = Object.values(trials).map((prepare) => protectionOf(world, prepare));
-const inbox = inboxOf(world, 'stripe', async () => ({
-	id: eventId(), type: 'payment_intent.created', created: 1_800_000_000, data: { object: { id: eventId(), object: 'payment_intent', metadata: { tenant: 'acme' } } },
-}));
+const money = moneyOf(world);
+const inbox = inboxOf(world, 'stripe', async () => settled((await money.intended(ANN)).intent));
 
 check('TP1', purchase.needsKey);
 check('TP2', async () => {
