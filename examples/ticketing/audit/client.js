@@ -24,6 +24,7 @@ export function clientOf(app, { tenant = 'acme', sub = 'ann' } = {}) {
 				...headers,
 			},
 			body: text,
+			signal: AbortSignal.timeout(30_000),
 		});
 		const answer = await response.text();
 		const isJson = /json/.test(response.headers.get('content-type'));

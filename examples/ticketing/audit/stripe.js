@@ -141,6 +141,7 @@ export async function startStripe(secrets) {
 		async deliverText(app, source, payload, { secret = secrets[source], timestamp, signature = sign(payload, secret, timestamp) } = {}) {
 			const response = await fetch(`${app.url}/webhooks/${source}`, {
 				method: 'POST', headers: { 'content-type': 'application/json', 'stripe-signature': signature }, body: payload,
+				signal: AbortSignal.timeout(30_000),
 			});
 			return { status: response.status, body: await response.json() };
 		},
