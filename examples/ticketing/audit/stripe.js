@@ -61,7 +61,12 @@ export async function startStripe(secrets) {
 	let count = 0;
 	let gate = Promise.resolve();
 
-	const server = createServer(async (request, response) => {
+	const server = createServer((request, response) => {
+		// a request that was cut off while it came was never made
+		serve(request, response).catch(() => response.destroy());
+	});
+
+	async function serve(request, response) {
 		const call = { path: request.url, key: request.headers['idempotency-key'] ?? randomUUID(), params: parse(await text(request)) };
 		const known = answers.get(call.key);
 		requests.push({ ...call, replayed: known?.status !== undefined });
@@ -80,7 +85,7 @@ export async function startStripe(secrets) {
 			answers.delete(call.key);
 		}
 		return how === 'lost' ? request.socket.destroy() : answer(response, status, body);
-	});
+	}
 
 	function again(known, call) {
 		if (known.signature !== signatureOf(call)) {
