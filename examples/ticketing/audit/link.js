@@ -2,11 +2,24 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 
 /**
- * A way to the database of its own, which can be cut.
+ * Runs work with a process of the application that has a way to the database of
+ * its own, which can be cut and mended.
  *
- * @returns {Promise<{environment: Record<string, string>, cut: () => void, mend: () => void, close: () => void}>}
+ * @param {Awaited<ReturnType<import('./world.js').startWorld>>} world
+ * @param {(app: {url: string}, link: {cut: () => void, mend: () => void}) => Promise<unknown>} work
  */
-export async function startLink({ PGHOST, PGPORT = '5432' } = process.env) {
+export async function withLink(world, work) {
+	const link = await startLink(process.env);
+	try {
+		const app = await world.startApp(link.environment);
+		await work(app, link);
+		await app.kill();
+	} finally {
+		link.close();
+	}
+}
+
+async function startLink({ PGHOST, PGPORT = '5432' }) {
 	const target = PGHOST.startsWith('/') ? { path: `${PGHOST}/.s.PGSQL.${PGPORT}` } : { host: PGHOST, port: Number(PGPORT) };
 	const sockets = new Set();
 	let whole = true;

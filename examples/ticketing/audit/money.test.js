@@ -6,7 +6,7 @@ import { clientOf } from './client.js';
 import { inboxOf } from './inbox.js';
 import { rowOf } from './key.js';
 import { later, withSetting } from './later.js';
-import { startLink } from './link.js';
+import { withLink } from './link.js';
 import { card, eventOf, moneyOf, refunded, settled } from './money.js';
 import { ANN, assertProblem, BOB } from './protection.js';
 import { assertSound, doesNothing, effectsOf } from './state.js';
@@ -25,7 +25,7 @@ const once = { added: 1, changed: 0 };
 
 test('a timeout is no failure: the same key finds out, and asks in vain while the provider is at work', async () => {
 	const key = randomUUID();
-	const hasty = await world.startApp({ STRIPE_TIMEOUT: '100' });
+	const hasty = await world.startApp({ STRIPE_TIMEOUT: '1000' });
 	const { effects } = await effectsOf(world, async () => {
 		await whileCalling(() => clientOf(hasty, ANN).post('/payments/process', card(5000), key), async () => {
 			await until('it was given up', async () => !(await rowOf(world, key)).lease_expires_at);
@@ -65,12 +65,13 @@ test('the event of a payment comes before the provider\'s answer', async () => {
 test('the event of a payment comes while the provider\'s answer is being booked', async () => {
 	const worker = await world.startWorker();
 	const { effects } = await effectsOf(world, async () => {
-		const release = await world.lock('LOCK TABLE ledger IN SHARE MODE');
-		const answer = ann.post('/payments/process', card(5000));
-		await world.blocked();
-		await inbox.receives(settled(stripe.made.at(-1).object));
-		await world.blocked(1, 'ticketing_worker');
-		await release();
+		let answer;
+		await whileLocked('LOCK TABLE ledger IN SHARE MODE', [], async () => {
+			answer = ann.post('/payments/process', card(5000));
+			await world.blocked();
+			await inbox.receives(settled(stripe.made.at(-1).object));
+			await world.blocked(1, 'ticketing_worker');
+		});
 		assert.equal((await answer).status, 201);
 		await inbox.drained();
 	});
@@ -94,17 +95,15 @@ test('refunds at the same time never exceed what was paid', async () => {
 	const { payment, intent } = await paid(ANN);
 	const answers = [];
 	const before = stripe.requests.length;
-	const release = stripe.hold();
-	const all = Promise.all(Array.from({ length: 8 }, async (_, i) => {
+	await whileCalling(() => Promise.all(Array.from({ length: 8 }, async (_, i) => {
 		answers.push(await clientOf(world.apps[i % 2], ANN).post('/payments/refunds', { payment: payment.id, amount: 1000 }));
-	}));
-	await until('each is refused or at Stripe', () => answers.length + stripe.requests.length - before === 8);
-	assert.deepEqual(answers.map(({ status, body }) => [status, body.code]), Array(3).fill([409, 'refund_too_large']));
-	// the event of each comes before its answer
-	await inbox.receives(refunded(intent, 5000));
-	await inbox.drained();
-	release();
-	await all;
+	})), async () => {
+		await until('each is refused or at Stripe', () => answers.length + stripe.requests.length - before === 8);
+		assert.deepEqual(answers.map(({ status, body }) => [status, body.code]), Array(3).fill([409, 'refund_too_large']));
+		// the event comes before the answers
+		await inbox.receives(refunded(intent, 5000));
+		await inbox.drained();
+	});
 	assert.deepEqual(answers.slice(3).map(({ status }) => status), Array(5).fill(201));
 	assert.deepEqual((await ann.get(`/payments/${payment.id}`)).body.refunded, 5000);
 	await isBooked();
@@ -167,33 +166,29 @@ test('the provider\'s complaint about a key is not the client\'s fault', async (
 });
 
 test('the database is lost between the charge and its booking', async () => {
-	const link = await startLink();
-	const far = await world.startApp(link.environment);
 	const key = randomUUID();
 	const { effects } = await effectsOf(world, async () => {
-		const answer = await whileCalling(() => clientOf(far, ANN).post('/payments/process', card(5000), key), async () => link.cut());
-		assert.equal(answer.status, 503);
+		await withLink(world, async (far, link) => {
+			const answer = await whileCalling(() => clientOf(far, ANN).post('/payments/process', card(5000), key), async () => link.cut());
+			assert.equal(answer.status, 503);
+		});
 		await later(world, '31min', async (to) => {
 			assert.equal((await clientOf(to, ANN).post('/payments/process', card(5000), key)).status, 201);
 		});
 	});
 	assert.deepEqual([effects.stripe, effects.payments], [once, once]);
-	await far.kill();
-	link.close();
 	await isBooked();
 });
 
 test('an event that can\'t be recorded is not answered 200, and is recorded when it is delivered again', async () => {
-	const link = await startLink();
-	const far = await world.startApp(link.environment);
 	const { intent } = await intended(ANN);
 	const event = settled(intent);
-	link.cut();
-	assert.equal((await stripe.deliver(far, 'stripe', event)).status, 503);
-	link.mend();
-	assert.deepEqual(await stripe.deliver(far, 'stripe', event), { status: 200, body: { received: true, duplicate: false } });
-	await far.kill();
-	link.close();
+	await withLink(world, async (far, link) => {
+		link.cut();
+		assert.equal((await stripe.deliver(far, 'stripe', event)).status, 503);
+		link.mend();
+		assert.deepEqual(await stripe.deliver(far, 'stripe', event), { status: 200, body: { received: true, duplicate: false } });
+	});
 	await inbox.drained();
 	await isBooked();
 });
@@ -232,14 +227,15 @@ test('a worker that is killed between the effects and the completion of an event
 	const event = settled(intent);
 	await inbox.receives(event);
 	await doesNothing(world, async () => {
-		const letBegin = await world.lock('SELECT FROM payments WHERE tenant = $1 AND id = $2 FOR UPDATE', [ANN.tenant, payment.id]);
-		const worker = await world.startWorker();
-		await world.blocked(1, 'ticketing_worker');
-		const letComplete = await world.lock('SELECT FROM webhook_inbox WHERE event_id = $1 FOR UPDATE', [event.id]);
-		await letBegin();
-		await until('only the completion is missing', async () => (await worksOn()).some(({ query }) => query.includes('webhook_inbox_complete')));
-		await worker.kill();
-		await letComplete();
+		let worker, letComplete;
+		await whileLocked('SELECT FROM payments WHERE tenant = $1 AND id = $2 FOR UPDATE', [ANN.tenant, payment.id], async () => {
+			worker = await world.startWorker();
+			await world.blocked(1, 'ticketing_worker');
+			letComplete = await world.lock('SELECT FROM webhook_inbox WHERE event_id = $1 FOR UPDATE', [event.id]);
+		});
+		await until('only the completion is missing', async () => (await worksOn()).some(({ query }) => query.includes('webhook_inbox_complete')))
+			.finally(() => worker.kill())
+			.finally(letComplete);
 		await until('the database has noticed', async () => (await worksOn()).length === 0);
 	});
 	assert.equal((await inbox.rowOf(event)).state, 'processing');
@@ -255,6 +251,16 @@ test('in the end the books balance, and are what the provider has really made', 
 	await isBooked();
 	await assertSound(world);
 });
+
+/** Does something while rows or tables are locked. */
+async function whileLocked(query, values, work) {
+	const release = await world.lock(query, values);
+	try {
+		return await work();
+	} finally {
+		await release();
+	}
+}
 
 /** What workers are at, or were last. */
 async function worksOn() {

@@ -6,7 +6,7 @@ import { clientOf } from './client.js';
 import { inboxOf } from './inbox.js';
 import { queryAs, rowOf, rowsOf, seconds } from './key.js';
 import { later, withApp, withSetting } from './later.js';
-import { startLink } from './link.js';
+import { withLink } from './link.js';
 import { card, eventOf, moneyOf, refunded, settled } from './money.js';
 import { ANN, assertProblem, assertReplay, BOB, FOREIGN_ANN, holdRequestsOf, protectionOf, whileBroken } from './protection.js';
 import { routesUnder } from './routes.js';
@@ -222,25 +222,9 @@ check('PW8', async () => {
 check('PW9', inbox.failureIsLogged);
 
 check('PW10', async () => {
-	await inbox.drained();
 	const [held, free] = [await intended(ANN), await intended(ANN)];
-	const release = await world.lock('SELECT FROM payments WHERE tenant = $1 AND id = $2 FOR UPDATE', [ANN.tenant, held.payment.id]);
-	const event = settled(held.intent);
-	const workers = [await world.startWorker(), await world.startWorker()];
-	try {
-		await inbox.receives(event);
-		await world.blocked(1, 'ticketing_worker');
-		const next = settled(free.intent);
-		await inbox.receives(next);
-		await until('the other worker has done what comes next', async () => (await inbox.rowOf(next)).state === 'processed');
-		assert.equal(await world.waiting('ticketing_worker'), 1);
-		assert.equal((await inbox.rowOf(event)).attempt, 1);
-	} finally {
-		await release();
-	}
-	await until('it is processed', async () => (await inbox.rowOf(event)).state === 'processed');
-	await Promise.all(workers.map((worker) => worker.stop()));
-	assert.equal((await inbox.rowOf(event)).attempt, 1);
+	await inbox.isHandledByOne(settled(held.intent), settled(free.intent), () => world.lock(
+		'SELECT FROM payments WHERE tenant = $1 AND id = $2 FOR UPDATE', [ANN.tenant, held.payment.id]));
 	await isBooked();
 });
 
@@ -270,9 +254,7 @@ check('PM7', async () => {
 	const key = randomUUID();
 	const release = await holdRequestsOf(world, ANN);
 	const answer = ann.post('/payments/process', body, key);
-	await world.blocked();
-	const { created_at, lease_expires_at } = await rowOf(world, key);
-	await release();
+	const { created_at, lease_expires_at } = await world.blocked().then(() => rowOf(world, key)).finally(release);
 	assert.equal((await answer).status, 201);
 	assert.equal(seconds(created_at, lease_expires_at), 30 * 60);
 	assert.equal(seconds(created_at, (await rowOf(world, key)).expires_at), 24 * 3600);
@@ -305,27 +287,20 @@ check('PM8', async () => {
 check('PM9', () => protection.fees.keepsRefusals(unpaid));
 
 // there is only the database: while it can't be reached nothing is carried out, and nothing is forgotten
-check('PM10', async () => {
-	const link = await startLink();
-	const far = await world.startApp(link.environment);
-	try {
-		const key = randomUUID();
-		const answer = await clientOf(far).post('/payments/process', card(5000), key);
-		assert.equal(answer.status, 201);
-		link.cut();
-		const called = stripe.requests.length;
-		for (const itsKey of [key, randomUUID()]) {
-			const refused = await doesNothing(world, () => clientOf(far).post('/payments/process', card(5000), itsKey));
-			assertProblem(refused, 503, 'idempotency_unavailable');
-		}
-		assert.equal(stripe.requests.length, called);
-		link.mend();
-		assertReplay(await clientOf(far).post('/payments/process', card(5000), key), answer);
-	} finally {
-		await far.kill();
-		link.close();
+check('PM10', () => withLink(world, async (far, link) => {
+	const key = randomUUID();
+	const answer = await clientOf(far, ANN).post('/payments/process', card(5000), key);
+	assert.equal(answer.status, 201);
+	link.cut();
+	const called = stripe.requests.length;
+	for (const itsKey of [key, randomUUID()]) {
+		const refused = await doesNothing(world, () => clientOf(far, ANN).post('/payments/process', card(5000), itsKey));
+		assertProblem(refused, 503, 'idempotency_unavailable');
 	}
-});
+	assert.equal(stripe.requests.length, called);
+	link.mend();
+	assertReplay(await clientOf(far, ANN).post('/payments/process', card(5000), key), answer);
+}));
 
 check('PR1', protection.process.isProtected);
 check('PR2', protection.fees.isProtected);
