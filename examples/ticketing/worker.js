@@ -7,7 +7,9 @@ import { inTransaction } from './transaction.js';
 /**
  * Processes what the inbox has, event by event: the event's effects and its
  * completion are one transaction.  An event whose handler fails is handed out
- * again later, and in the end declared dead.  Beside that it looks after mints.
+ * again later, and in the end declared dead; once the cause is mended, an
+ * operator lets the dead be tried again with webhook_inbox_requeue_dead().
+ * Beside that it looks after mints.
  */
 const pool = connect('ticketing_worker', 2);
 const chain = await connectChain();
