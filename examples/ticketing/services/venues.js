@@ -67,9 +67,10 @@ async function change(request) {
 	return view(venue);
 }
 
-async function createAccount(stripe, { tenant, id, email }, idempotencyKey) {
+/** With nothing in it that may change: the same key has to ask for the same. */
+async function createAccount(stripe, { tenant, id }, idempotencyKey) {
 	const { id: account } = await ask(() => stripe.accounts.create(
-		{ type: 'express', email, metadata: { tenant, venue: id } }, { idempotencyKey }));
+		{ type: 'express', metadata: { tenant, venue: id } }, { idempotencyKey }));
 	return account;
 }
 
