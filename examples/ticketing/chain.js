@@ -19,7 +19,7 @@ const GAS = 200_000n;		// minting takes less than half of it
  */
 export function openChain({ url, privateKey, contract, timeout }) {
 	const account = privateKeyToAccount(privateKey);
-	const client = createPublicClient({ transport: http(url, { retryCount: 0, timeout: 5000 }), pollingInterval: 200, cacheTime: 0 });
+	const client = createPublicClient({ transport: http(url, { retryCount: 0, timeout: 20_000 }), pollingInterval: 200, cacheTime: 0 });
 
 	return {
 		account: account.address,
@@ -42,7 +42,7 @@ export function openChain({ url, privateKey, contract, timeout }) {
 		 * @param {bigint} token
 		 */
 		async sign(terms, wallet, token) {
-			const data = encodeFunctionData({ abi, functionName: 'mint', args: [wallet, token] });
+			const data = encodeFunctionData({ abi, functionName: 'mint', args: [wallet.toLowerCase(), token] });
 			const signed = await account.signTransaction({ type: 'eip1559', to: contract, data, gas: GAS, ...terms });
 			return { hash: keccak256(signed), signed };
 		},

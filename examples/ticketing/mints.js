@@ -11,11 +11,11 @@ import { transfer } from './ledger.js';
  * @param {import('pg').ClientBase} client
  * @param {import('./chain.js').Chain} chain
  * @param {Awaited<ReturnType<import('./chain.js').Chain['terms']>>} terms
- * @param {{tenant: string, owner: string, ticket: number, wallet: `0x${string}`, idempotencyKey: string}} wish
+ * @param {{tenant: string, user: string, ticket: number, wallet: `0x${string}`, idempotencyKey: string}} wish
  */
-export async function signMint(client, chain, terms, { tenant, owner, ticket, wallet, idempotencyKey }) {
+export async function signMint(client, chain, terms, { tenant, user, ticket, wallet, idempotencyKey }) {
 	const { rowCount } = await client.query(
-		`SELECT FROM tickets WHERE tenant = $1 AND id = $2 AND owner = $3 AND state = 'sold' FOR UPDATE`, [tenant, ticket, owner]);
+		`SELECT FROM tickets WHERE tenant = $1 AND id = $2 AND owner = $3 AND state = 'sold' FOR UPDATE`, [tenant, ticket, user]);
 	if (!rowCount) {
 		throw new Refusal(404, 'no_such_ticket', 'you have bought no such ticket');
 	}
@@ -35,11 +35,11 @@ export async function signMint(client, chain, terms, { tenant, owner, ticket, wa
 	return mint;
 }
 
-/** The account's next nonce; the first time it is the chain that knows. */
+/** The account's next nonce: the one after the last that was taken here, unless the chain knows of more. */
 async function takeNonce(client, account, { chainId, nonce }) {
 	const { rows: [{ taken }] } = await client.query(
 		`INSERT INTO nonces (chain, account, next) VALUES ($1, $2, $3::bigint + 1)
-		ON CONFLICT (chain, account) DO UPDATE SET next = nonces.next + 1 RETURNING (next - 1)::int AS taken`, [chainId, account, nonce]);
+		ON CONFLICT (chain, account) DO UPDATE SET next = greatest(nonces.next + 1, excluded.next) RETURNING (next - 1)::int AS taken`, [chainId, account, nonce]);
 	return taken;
 }
 
@@ -72,7 +72,7 @@ export async function settleMint(client, { tenant, id, ticket }, state) {
 /** A ticket that was sold with its token is not sold without. */
 async function refundPurchase(client, tenant, ticket) {
 	const { rowCount } = await client.query(
-		`UPDATE token_purchases SET state = 'refunded' WHERE tenant = $1 AND ticket = $2 AND state = 'paid'`, [tenant, ticket]);
+		`UPDATE token_purchases SET refunded = true WHERE tenant = $1 AND ticket = $2 AND NOT refunded`, [tenant, ticket]);
 	if (rowCount) {
 		const { rows: [{ type, owner, price }] } = await client.query(
 			`UPDATE tickets SET state = 'cancelled' WHERE tenant = $1 AND id = $2 RETURNING type, owner, price`, [tenant, ticket]);

@@ -43,7 +43,7 @@ CREATE INDEX mints_pending_idx ON mints (chain, account, nonce) WHERE state = 'p
 CREATE TABLE token_purchases (
 	tenant text,
 	ticket int,
-	state text NOT NULL DEFAULT 'reserved' CHECK (state IN ('reserved', 'paid', 'refunded')),
+	refunded boolean NOT NULL DEFAULT false,
 	PRIMARY KEY (tenant, ticket),
 	FOREIGN KEY (tenant, ticket) REFERENCES tickets (tenant, id)
 );

@@ -1,12 +1,11 @@
 import { Refusal } from '../errors.js';
-import { take } from '../inventory.js';
-import { transfer } from '../ledger.js';
 import { settleMint, signMint } from '../mints.js';
+import { buyerOf, hold, redeem, sell } from '../sales.js';
 import { doSteps } from '../steps.js';
 import { inTransaction } from '../transaction.js';
 
 const id = { type: 'integer', minimum: 1, maximum: 2 ** 31 - 1 };
-const wallet = { type: 'string', pattern: '^0x[0-9a-fA-F]{40}$' };
+const address = { type: 'string', pattern: '^0x[0-9a-fA-F]{40}$' };
 
 /**
  * The blockchain service: tickets as tokens.  A request's transaction on the
@@ -25,27 +24,29 @@ export default async function blockchain(app) {
 	app.post('/tickets/:id/mint', {
 		schema: {
 			params: { type: 'object', properties: { id } },
-			body: { type: 'object', required: ['wallet'], properties: { wallet } },
+			body: { type: 'object', required: ['wallet'], properties: { wallet: address } },
 		},
 		config,
 	}, async (request, reply) => {
 		const terms = await chain.terms();
 		const mint = await doSteps(pool, request.idempotency, {
-			signed: (client) => signMint(client, chain, terms, wishOf(request, request.params.id)),
+			signed: (client) => signMint(client, chain, terms, { ...buyerOf(request), ticket: request.params.id, wallet: request.body.wallet }),
 		});
 		await settle(request, mint);
 		return reply.code(mint.idempotency_key === request.idempotency.claim.key ? 201 : 200).send(view(mint));
 	});
 
 	app.post('/blockchain/purchases', {
-		schema: { body: { type: 'object', required: ['type', 'wallet'], properties: { type: id, wallet } } },
+		schema: { body: { type: 'object', required: ['type', 'wallet'], properties: { type: id, wallet: address } } },
 		config,
 	}, async (request, reply) => {
+		const who = buyerOf(request);
+		const { type, wallet } = request.body;
 		const terms = await chain.terms();
 		const mint = await doSteps(pool, request.idempotency, {
-			reserved: (client) => reserve(client, request),
-			paid: (client, ticket) => pay(client, ticket),
-			signed: (client, ticket) => signMint(client, chain, terms, wishOf(request, ticket.id)),
+			reserved: (client) => hold(client, { ...who, type, quantity: 1 }),
+			paid: (client, { id }) => buyHeld(client, who, id),
+			signed: (client, { id }) => signMint(client, chain, terms, { ...who, ticket: id, wallet }),
 		});
 		await settle(request, mint);
 		return reply.code(201).header('location', `/tickets/${mint.ticket}`).send(view(mint));
@@ -74,23 +75,10 @@ export default async function blockchain(app) {
 	}
 }
 
-function wishOf({ user, body, idempotency }, ticket) {
-	return { tenant: user.tenant, owner: user.sub, ticket, wallet: body.wallet.toLowerCase(), idempotencyKey: idempotency.claim.key };
-}
-
-async function reserve(client, { user: { tenant, sub }, body: { type }, idempotency: { claim: { key } } }) {
-	const { price } = await take(client, tenant, type, 1);
-	const { rows: [ticket] } = await client.query(
-		'INSERT INTO tickets (tenant, type, owner, price, idempotency_key) VALUES ($1, $2, $3, $4, $5) RETURNING *', [tenant, type, sub, price, key]);
-	await client.query('INSERT INTO token_purchases (tenant, ticket) VALUES ($1, $2)', [tenant, ticket.id]);
-	return ticket;
-}
-
-async function pay(client, ticket) {
-	const { tenant, id, owner, price } = ticket;
-	await transfer(client, { tenant, from: `buyer:${owner}`, to: 'sales', amount: Number(price), effect: `ticket:${id}:paid` });
-	await client.query(`UPDATE tickets SET state = 'sold' WHERE tenant = $1 AND id = $2`, [tenant, id]);
-	await client.query(`UPDATE token_purchases SET state = 'paid' WHERE tenant = $1 AND ticket = $2`, [tenant, id]);
+async function buyHeld(client, who, reservation) {
+	const { type, price } = await redeem(client, { ...who, reservation });
+	const ticket = await sell(client, { ...who, type, price });
+	await client.query('INSERT INTO token_purchases (tenant, ticket) VALUES ($1, $2)', [who.tenant, ticket.id]);
 	return ticket;
 }
 
