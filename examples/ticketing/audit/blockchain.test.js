@@ -143,7 +143,7 @@ check('BM5', async () => {
 	});
 	const { completed_at, response_status, recovery_data } = await rowOf(world, key);
 	assert.deepEqual([(await mintsOf(slow))[0].state, completed_at, response_status, recovery_data.hash], ['pending', null, null, hash]);
-	const done = await mint.send(mintOf(slow), key, { to: hurried });
+	const done = await mint.send(mintOf(slow), key);
 	assert.deepEqual([done.status, done.body.hash], [201, hash]);
 	assert.equal(chain.sent.length, before + 1);
 	await isMintedOnce(slow);
@@ -210,6 +210,12 @@ check('BM8', async () => {
 	for (const one of tickets) {
 		await isMintedOnce(one);
 	}
+
+	// the chain knows of nonces that a database from yesterday's backup does not
+	await sql.query('UPDATE nonces SET next = 0');
+	const belated = await buys(ANN);
+	await mint.works(mintOf(belated));
+	await isMintedOnce(belated);
 });
 
 check('BP1', purchase.needsKey);
@@ -240,6 +246,16 @@ check('BP4', async () => {
 	const unlucky = await sells(world, 'acme', { capacity: 2 });
 	assertProblem(await forbidden(() => purchase.send(purchaseOf(unlucky), randomUUID())), 409, 'mint_failed');
 	await isPaidBack(unlucky, 2);
+
+	// what was reserved for somebody who never came back is somebody else's in the end
+	const last = await sells(world, 'acme', { capacity: 1 });
+	const key = randomUUID();
+	await killedBehind('LOCK TABLE ledger IN SHARE MODE', purchaseOf(last), key);
+	assertProblem(await purchase.send(purchaseOf(last), randomUUID()), 409, 'sold_out');
+	await sql.query('UPDATE reservations SET held_until = now() WHERE type = $1', [last]);
+	await purchase.works(purchaseOf(last));
+	assertProblem(await resumed((to) => purchase.send(purchaseOf(last), key, { to })), 409, 'not_held');
+	assert.equal(await left(last), 0);
 	await assertSound(world);
 });
 
@@ -247,13 +263,14 @@ check('BP5', async () => {
 	const type = await sells(world, 'acme', { capacity: 10 });
 	const key = randomUUID();
 	const reached = (point) => until(`it is ${point}`, async () => (await rowsOf(world, key))[0]?.recovery_point === point);
-	const ticket = async () => (await sql.query(`SELECT * FROM tickets WHERE tenant = 'acme' AND type = $1`, [type])).rows[0];
+	const ticket = async () => (await sql.query('SELECT * FROM tickets WHERE type = $1', [type])).rows[0];
 
 	const releaseLedger = await world.lock('LOCK TABLE ledger IN SHARE MODE');
 	const answer = purchase.send(purchaseOf(type), key);
 	await reached('reserved');
-	assert.deepEqual([await left(type), (await ticket()).state], [9, 'reserved']);
-	assert.deepEqual(await paid((await ticket()).id), []);
+	assert.deepEqual([await left(type), await ticket()], [9, undefined]);
+	const { rows: reservations } = await sql.query('SELECT user_id, state FROM reservations WHERE type = $1', [type]);
+	assert.deepEqual(reservations, [{ user_id: 'ann', state: 'held' }]);
 
 	const releaseNonces = await world.lock('SELECT FROM nonces FOR UPDATE');
 	await releaseLedger();
@@ -272,26 +289,36 @@ check('BP5', async () => {
 });
 
 check('BP6', async () => {
-	const whole = await effectsOfPurchase(async (type) => purchase.send(purchaseOf(type), randomUUID()));
-	const stops = {
-		reserved: (trial, key) => killedBehind('LOCK TABLE ledger IN SHARE MODE', trial, key),
-		paid: (trial, key) => killedBehind('SELECT FROM nonces FOR UPDATE', trial, key),
-		signed: killedBeforeSending,
-		'signed and sent': killedBeforeConfirmation,
-	};
-	for (const [point, stop] of Object.entries(stops)) {
-		const key = randomUUID();
-		assert.deepEqual(await effectsOfPurchase(async (type) => {
-			const trial = purchaseOf(type);
+	const stops = [
+		['reserved', (trial, key) => killedBehind('LOCK TABLE ledger IN SHARE MODE', trial, key)],
+		['paid', (trial, key) => killedBehind('SELECT FROM nonces FOR UPDATE', trial, key)],
+		['signed', killedBeforeConfirmation],
+		['signed', killedBeforeSending],
+	];
+	const prepare = () => Promise.all(stops.map(async ([point, stop]) => (
+		{ point, stop, key: randomUUID(), trial: purchaseOf(await sells(world, 'acme', { capacity: 10 })) })));
+	const untroubled = await prepare();
+	const { effects: whole } = await effectsOf(world, async () => {
+		for (const { trial, key } of untroubled) {
+			assert.equal((await purchase.send(trial, key)).status, 201);
+		}
+	});
+
+	const troubled = await prepare();
+	const { result: answers, effects } = await effectsOf(world, async () => {
+		for (const { point, stop, trial, key } of troubled) {
 			await stop(trial, key);
-			assert.equal((await rowOf(world, key)).recovery_point, point.split(' ')[0]);
+			assert.equal((await rowOf(world, key)).recovery_point, point);
 			assertProblem(await purchase.send(trial, key, { to: otherApp }), 409, 'idempotency_in_progress');
-			const answer = await resumed((to) => purchase.send(trial, key, { to }));
-			assert.equal(answer.status, 201, answer.text);
-			assertReplay(await purchase.send(trial, key), answer);
-			return answer;
-		}), whole, point);
+		}
+		return resumed((to) => Promise.all(troubled.map(({ trial, key }) => purchase.send(trial, key, { to }))));
+	});
+	assert.deepEqual(effects, whole);
+	for (const [i, { trial, key }] of troubled.entries()) {
+		assert.equal(answers[i].status, 201, answers[i].text);
 		assert.equal((await rowOf(world, key)).attempt, 2);
+		assertReplay(await purchase.send(trial, key), answers[i]);
+		await isMintedOnce({ tenant: 'acme', id: answers[i].body.ticket });
 	}
 	await assertSound(world);
 });
@@ -392,7 +419,7 @@ check('BS9', async () => {
 		const sent = mint.send(mintOf(ticket), key);
 		await until('it waits for a block', async () => await chain.waiting() === 1);
 		assert.equal(await inProgress(), working + 1);
-		assert.deepEqual(await pending(otherApp, ANN), [(await mintsOf(ticket))[0].hash]);
+		assert((await pending(otherApp, ANN)).includes((await mintsOf(ticket))[0].hash));
 		return { sent };
 	});
 	assert.equal((await answer.sent).status, 201);
@@ -462,14 +489,6 @@ async function paid(ticket) {
 async function isPaidBack(type, capacity = 10) {
 	const { rows: [{ id, state, token }] } = await sql.query(`SELECT * FROM tickets WHERE tenant = 'acme' AND type = $1`, [type]);
 	assert.deepEqual([state, token, await paid(id), await left(type)], ['cancelled', null, [-PRICE, PRICE], capacity]);
-}
-
-/** What one purchase does. */
-async function effectsOfPurchase(work) {
-	const type = await sells(world, 'acme', { capacity: 10 });
-	const { result: { body }, effects } = await effectsOf(world, () => work(type));
-	await isMintedOnce({ tenant: 'acme', id: body.ticket });
-	return effects;
 }
 
 /** Kills the process that works on a request, without a chance to say anything, once the request has come so far. */

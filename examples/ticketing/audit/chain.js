@@ -24,7 +24,7 @@ export async function startChain() {
 	const role = await client.readContract({ abi, address, functionName: 'MINTER' });
 
 	return {
-		environment: { CHAIN_URL: network.url, CHAIN_KEY: privateKey, CHAIN_CONTRACT: address },
+		environment: { CHAIN_URL: network.url, CHAIN_KEY: privateKey, CHAIN_CONTRACT: address, CHAIN_TIMEOUT: '60000' },
 		sent: network.sent,
 		hold: network.hold,
 		loseAnswer: network.loseAnswer,
