@@ -80,10 +80,16 @@ export async function startWorld({ chain: withChain = false } = {}) {
 		const client = await sql.connect();
 		await client.query('BEGIN');
 		await client.query(query, values);
-		return async () => {
-			await client.query('COMMIT');
-			client.release();
+		let isHeld = true;
+		const release = async () => {
+			if (isHeld) {
+				isHeld = false;
+				await client.query('COMMIT');
+				client.release();
+			}
 		};
+		ends.push(release);		// a test that fails leaves nobody waiting
+		return release;
 	}
 
 	/** How many connections of the application, or of its worker, wait for locks. */
