@@ -5,7 +5,7 @@ import { checksOf } from './checks.js';
 import { clientOf } from './client.js';
 import { queryAs, rowOf, rowsOf, seconds } from './key.js';
 import { later, withApp } from './later.js';
-import { ANN, FOREIGN_ANN, assertProblem, assertReplay, protectionOf, whileBroken } from './protection.js';
+import { ANN, BOB, FOREIGN_ANN, assertProblem, assertReplay, protectionOf, whileBroken } from './protection.js';
 import { routesUnder } from './routes.js';
 import { crowd, sells } from './seats.js';
 import { assertSound, doesNothing, effectsOf } from './state.js';
@@ -28,6 +28,9 @@ const purchase = protectionOf(world, async ({ tenant }) => {
 	const type = await sells(world, tenant);
 	return { ...purchaseOf(type), another: { body: { type, wallet: OTHER_WALLET } } };
 });
+
+// from the first mint on the account's nonces are counted here, and can be locked
+await mint.works(mintOf(await buys(ANN)));
 
 check('BM1', async () => {
 	const [one, other] = [await buys(ANN), await buys(ANN)];
@@ -355,6 +358,10 @@ check('BS4', async () => {
 check('BS5', async () => {
 	await mint.countsForTenant();
 	await mint.countsForUser();
+	const ticket = await buys(ANN);
+	for (const who of [BOB, FOREIGN_ANN]) {
+		assertProblem(await mint.send(mintOf(ticket), randomUUID(), { who }), 404, 'no_such_ticket');
+	}
 	await storeOf(world, 'idempotency_keys').everyUniqueIndexBeginsWithTenant();
 });
 
