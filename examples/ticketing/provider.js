@@ -2,7 +2,6 @@ import Stripe from 'stripe';
 import { Outage, Refusal } from './errors.js';
 
 const { StripeAPIError, StripeCardError, StripeConnectionError, StripeInvalidRequestError, StripeRateLimitError } = Stripe.errors;
-const OUTAGES = [StripeConnectionError, StripeAPIError, StripeRateLimitError];
 
 /**
  * Calls the provider.  What it refuses is refused here, too, for the same
@@ -19,13 +18,13 @@ export async function ask(call, refused) {
 	try {
 		return await call();
 	} catch (error) {
-		if (OUTAGES.some((type) => error instanceof type) || error.code === 'idempotency_key_in_use') {
-			throw new Outage('the provider could not be asked, or is still at it', { cause: error });
-		}
 		if (error instanceof StripeCardError || error instanceof StripeInvalidRequestError) {
 			const refusal = { status: error.statusCode, code: error.code ?? error.rawType, detail: error.message };
 			await refused?.(refusal);
 			throw refusalOf(refusal);
+		}
+		if ([StripeConnectionError, StripeAPIError, StripeRateLimitError].some((type) => error instanceof type)) {
+			throw new Outage('the provider could not be asked', { cause: error });
 		}
 		throw new Error('the provider was asked wrongly', { cause: error });
 	}
