@@ -249,7 +249,7 @@ check('VO4', async () => {
 	const venue = await opened(ANN);
 	const changes = [{ name: 'Opera' }, { capacity: 800 }, { address: '2 High Street' }, { email: 'opera@example.com' }];
 	const answers = await crowd(world, { ...lockOf(venue), size: changes.length },
-		(to, i) => modify.send({ method: 'PATCH', path: `/venues/${venue}`, body: changes[i] }, randomUUID(), { to }));
+		(to, i) => modify.send({ method: 'PATCH', path: `/venues/${venue}`, body: changes[i] }, randomUUID(), { to, who: { tenant: 'acme', sub: `clerk ${i}` } }));
 	assert.deepEqual(answers.map(({ status }) => status), [200, 200, 200, 200]);
 	const { name, capacity, address, email } = (await ann.get(`/venues/${venue}`)).body;
 	assert.deepEqual({ name, capacity, address, email }, Object.assign({}, ...changes));
