@@ -8,7 +8,7 @@ import { rowOf } from './key.js';
 import { later, withSetting } from './later.js';
 import { withLink } from './link.js';
 import { card, eventOf, moneyOf, refunded, settled } from './money.js';
-import { ANN, assertProblem, BOB } from './protection.js';
+import { ANN, assertProblem, BOB, holdRequestsOf } from './protection.js';
 import { assertSound, doesNothing, effectsOf } from './state.js';
 import { until } from './until.js';
 import { startWorld } from './world.js';
@@ -151,6 +151,43 @@ test('a key pays once, even where it has expired', async () => {
 		assertProblem(await clientOf(to, ANN).post('/payments/process', card(5000), key), 409, 'key_spent');
 		assert.equal(stripe.made.length, made);
 	});
+	await isBooked();
+});
+
+test('a key pays and refunds once, also where it has expired, its next attempt has failed, and the provider has forgotten it', async () => {
+	const [charge, refund] = [randomUUID(), randomUUID()];
+	const { body: payment } = await ann.post('/payments/process', card(5000), charge);
+	const requests = [['/payments/process', card(5000), charge], ['/payments/refunds', { payment: payment.id, amount: 1000 }, refund]];
+	await ann.post(...requests[1]);
+	stripe.forgetKeys();
+	await later(world, '1441min', async (to) => {
+		const made = stripe.made.length;
+		for (const request of requests) {
+			await sql.query('REVOKE INSERT ON usage FROM ticketing_app');
+			assertProblem(await clientOf(to, ANN).post(...request).finally(() => sql.query('GRANT INSERT ON usage TO ticketing_app')), 500, 'internal_error');
+			const answer = await clientOf(to, ANN).post(...request);
+			assert.equal(stripe.made.length, made);
+			assertProblem(answer, 409, 'key_spent');
+		}
+	});
+	await isBooked();
+});
+
+test('an attempt that was taken over promises nothing', async () => {
+	const { payment, intent } = await intended(ANN);
+	const key = randomUUID();
+	const body = { payment: payment.id, amount: 7000 };
+	const release = await holdRequestsOf(world, ANN);
+	const first = ann.post('/payments/refunds', body, key);
+	await world.blocked();
+	await later(world, '31min', async (to) => {
+		assertProblem(await clientOf(to, ANN).post('/payments/refunds', body, key), 409, 'wrong_state');
+	});
+	await inbox.receives(settled(intent));
+	await inbox.drained();
+	await release();
+	assertProblem(await first, 409, 'idempotency_claim_lost');
+	assert.equal((await ann.post('/payments/refunds', body)).status, 201);
 	await isBooked();
 });
 

@@ -123,6 +123,11 @@ export async function startStripe(secrets) {
 			failures.push(...how);
 		},
 
+		/** Of keys it knows nothing any more, as after a day. */
+		forgetKeys() {
+			answers.clear();
+		},
+
 		/** Calls are carried out but not answered from now on until the function that is returned is called. */
 		hold() {
 			let release;

@@ -2,6 +2,7 @@ import { Refusal } from '../errors.js';
 import { deterministic } from '../keys.js';
 import { fail, giveBackUpTo, lockPayment, lockPaymentOf, readPayment, succeed, takeFee, view } from '../payment.js';
 import { ask, refusalOf } from '../provider.js';
+import { doSteps } from '../steps.js';
 import { inTransaction } from '../transaction.js';
 import refunds from './refunds.js';
 
@@ -49,8 +50,8 @@ function pay(termsOf) {
 		const { pool, stripe } = this;
 		const { idempotency, user, body } = request;
 		const { key } = idempotency.claim;
-		const { id, state, failure, provider_key: idempotencyKey } = await note(pool, request);
-		await idempotency.checkpoint('charging', { payment: id, providerKey: idempotencyKey });
+		const { payment: id, providerKey: idempotencyKey } = await doSteps(pool, idempotency, { charging: (client) => note(client, request) });
+		const { state, failure } = await readPayment(pool, user, id);
 		if (state === 'failed') {
 			throw refusalOf(failure);
 		}
@@ -70,22 +71,19 @@ function pay(termsOf) {
 }
 
 /**
- * The payment as it is noted before the call.  Only a request that is resumed
- * finds its own; another that comes once its key has expired must not pay anew.
+ * The payment as it is noted before the call, with the recovery point.  What a
+ * request that has none finds is of its key before that expired, and must not
+ * be paid anew.
  */
-async function note(pool, { idempotency: { attempt, claim: { key } }, user: { tenant, sub }, body, routeOptions }) {
+async function note(client, { idempotency: { claim: { key } }, user: { tenant, sub }, body, routeOptions }) {
 	const providerKey = deterministic(tenant, sub, key, routeOptions.url);
-	const { rows: [made] } = await pool.query(
+	const { rows: [made] } = await client.query(
 		`INSERT INTO payments (tenant, user_id, amount, provider_key, idempotency_key) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (tenant, provider_key) DO NOTHING RETURNING *`, [tenant, sub, body.amount, providerKey, key]);
-	if (made) {
-		return made;
-	}
-	if (attempt === 1) {
+		ON CONFLICT (tenant, provider_key) DO NOTHING RETURNING id`, [tenant, sub, body.amount, providerKey, key]);
+	if (!made) {
 		throw new Refusal(409, 'key_spent', 'this key was used for a payment before');
 	}
-	const { rows: [found] } = await pool.query('SELECT * FROM payments WHERE tenant = $1 AND provider_key = $2', [tenant, providerKey]);
-	return found;
+	return { payment: made.id, providerKey };
 }
 
 async function learn(client, payment, intent, cause) {

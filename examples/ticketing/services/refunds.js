@@ -2,6 +2,7 @@ import { Refusal } from '../errors.js';
 import { deterministic } from '../keys.js';
 import { giveBackUpTo, lockPayment } from '../payment.js';
 import { ask, refusalOf } from '../provider.js';
+import { doSteps } from '../steps.js';
 import { inTransaction } from '../transaction.js';
 
 const body = {
@@ -25,9 +26,9 @@ export default async function refunds(app) {
 
 	app.post('/payments/refunds', { config: { idempotency: { lease: '30min' } }, schema: { body } }, async (request, reply) => {
 		const { idempotency, user } = request;
-		const refund = await inTransaction(pool, (client) => promise(client, request));
-		const { id, payment, amount, provider_key: idempotencyKey } = refund;
-		await idempotency.checkpoint('refunding', { refund: id, providerKey: idempotencyKey });
+		const { refund: id, providerKey: idempotencyKey } = await doSteps(pool, idempotency, { refunding: (client) => promise(client, request) });
+		const refund = await read(pool, user, id);
+		const { payment, amount } = refund;
 		if (refund.state === 'failed') {
 			throw refusalOf(refund.failure);
 		}
@@ -44,19 +45,18 @@ export default async function refunds(app) {
 	});
 }
 
-/** Promises a refund; a request that is resumed finds its promise. */
-async function promise(client, { idempotency: { attempt, claim: { key } }, user, body, routeOptions }) {
+/**
+ * Promises a refund, with the recovery point.  What a request that has none
+ * finds is of its key before that expired, and must not be paid back anew.
+ */
+async function promise(client, { idempotency: { claim: { key } }, user, body: { payment: id, amount }, routeOptions }) {
 	const { tenant, sub } = user;
 	const providerKey = deterministic(tenant, sub, key, routeOptions.url);
-	const payment = await lockPayment(client, user, body.payment);
-	const { rows: [known] } = await client.query('SELECT * FROM refunds WHERE tenant = $1 AND provider_key = $2', [tenant, providerKey]);
-	if (known && attempt === 1) {
+	const { state, amount: paid, promised, refunded } = await lockPayment(client, user, id);
+	const { rowCount } = await client.query('SELECT FROM refunds WHERE tenant = $1 AND provider_key = $2', [tenant, providerKey]);
+	if (rowCount) {
 		throw new Refusal(409, 'key_spent', 'this key was used for a refund before');
 	}
-	return { ...known ?? await promiseNew(client, payment, { amount: body.amount, providerKey, key }), payment_provider_id: payment.provider_id };
-}
-
-async function promiseNew(client, { tenant, id, state, amount: paid, promised, refunded }, { amount, providerKey, key }) {
 	if (state !== 'succeeded') {
 		throw new Refusal(409, 'wrong_state', `the payment is ${state}`);
 	}
@@ -64,9 +64,16 @@ async function promiseNew(client, { tenant, id, state, amount: paid, promised, r
 		throw new Refusal(409, 'refund_too_large', 'no more can be refunded than was paid');
 	}
 	await client.query('UPDATE payments SET promised = promised + $3 WHERE tenant = $1 AND id = $2', [tenant, id, amount]);
-	const { rows: [refund] } = await client.query(
+	const { rows: [{ id: refund }] } = await client.query(
 		`INSERT INTO refunds (tenant, payment, amount, provider_key, idempotency_key) VALUES ($1, $2, $3, $4, $5)
-		RETURNING *`, [tenant, id, amount, providerKey, key]);
+		RETURNING id`, [tenant, id, amount, providerKey, key]);
+	return { refund, providerKey };
+}
+
+async function read(pool, { tenant }, id) {
+	const { rows: [refund] } = await pool.query(
+		`SELECT r.*, p.provider_id AS payment_provider_id FROM refunds r JOIN payments p ON (p.tenant, p.id) = (r.tenant, r.payment)
+		WHERE r.tenant = $1 AND r.id = $2`, [tenant, id]);
 	return refund;
 }
 
