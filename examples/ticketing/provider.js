@@ -1,7 +1,10 @@
 import Stripe from 'stripe';
-import { Outage, Refusal } from './errors.js';
+import { Outage, Pending, Refusal } from './errors.js';
 
 const { StripeAPIError, StripeCardError, StripeConnectionError, StripeInvalidRequestError, StripeRateLimitError } = Stripe.errors;
+
+/** Milliseconds: a day, but for the clocks' differences. */
+const MEMORY = 23 * 60 * 60 * 1000;
 
 /**
  * Calls the provider.  What it refuses is refused here, too, for the same
@@ -27,6 +30,18 @@ export async function ask(call, refused) {
 			throw new Outage('the provider could not be asked', { cause: error });
 		}
 		throw new Error('the provider was asked wrongly', { cause: error });
+	}
+}
+
+/**
+ * Lets nobody call again where the provider may have forgotten the key, as it
+ * does after a day: the same call with the same key would be done again.
+ *
+ * @param {Date} since  when it had not been called yet
+ */
+export function expectRemembered(since) {
+	if (Date.now() - since > MEMORY) {
+		throw new Pending('it was too long ago to ask the provider again, which has yet to tell what became of it');
 	}
 }
 

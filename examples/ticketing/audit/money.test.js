@@ -173,6 +173,25 @@ test('a key pays and refunds once, also where it has expired, its next attempt h
 	await isBooked();
 });
 
+test('what the provider may have done under a key that it has forgotten is not asked for again', async () => {
+	const { payment } = await paid(ANN);
+	for (const [table, path, body] of [['payments', '/payments/process', card(5000)], ['refunds', '/payments/refunds', { payment: payment.id, amount: 1000 }]]) {
+		const key = randomUUID();
+		stripe.fail('broken');
+		assertProblem(await ann.post(path, body, key), 503, 'internal_error');
+		const { object } = stripe.made.at(-1);
+		await sql.query(`UPDATE ${table} SET created_at = created_at - interval '1 day' WHERE idempotency_key = $1`, [key]);
+		stripe.forgetKeys();
+		const made = stripe.made.length;
+		assertProblem(await annElsewhere.post(path, body, key), 504, 'pending');
+		assert.equal(stripe.made.length, made);
+		// the provider's event tells
+		await inbox.receives(object.object === 'refund' ? refunded({ ...stripe.made.map((call) => call.object).find(({ id }) => id === object.payment_intent) }, 1000) : settled(object));
+		await inbox.drained();
+	}
+	await isBooked();
+});
+
 test('an attempt that was taken over promises nothing', async () => {
 	const { payment, intent } = await intended(ANN);
 	const key = randomUUID();

@@ -1,7 +1,7 @@
 import { Refusal } from '../errors.js';
 import { deterministic } from '../keys.js';
 import { fail, giveBackUpTo, lockPayment, lockPaymentOf, readPayment, succeed, takeFee, view } from '../payment.js';
-import { ask, refusalOf } from '../provider.js';
+import { ask, expectRemembered, refusalOf } from '../provider.js';
 import { doSteps } from '../steps.js';
 import { inTransaction } from '../transaction.js';
 import refunds from './refunds.js';
@@ -51,9 +51,12 @@ function pay(termsOf) {
 		const { idempotency, user, body } = request;
 		const { key } = idempotency.claim;
 		const { payment: id, providerKey: idempotencyKey } = await doSteps(pool, idempotency, { charging: (client) => note(client, request) });
-		const { state, failure } = await readPayment(pool, user, id);
+		const { state, failure, created_at: since } = await readPayment(pool, user, id);
 		if (state === 'failed') {
 			throw refusalOf(failure);
+		}
+		if (state === 'pending') {
+			expectRemembered(since);
 		}
 
 		// an event may have told already what became of it

@@ -1,7 +1,7 @@
 import { Refusal } from '../errors.js';
 import { deterministic } from '../keys.js';
 import { giveBackUpTo, lockPayment } from '../payment.js';
-import { ask, refusalOf } from '../provider.js';
+import { ask, expectRemembered, refusalOf } from '../provider.js';
 import { doSteps } from '../steps.js';
 import { inTransaction } from '../transaction.js';
 
@@ -32,6 +32,7 @@ export default async function refunds(app) {
 		if (refund.state === 'failed') {
 			throw refusalOf(refund.failure);
 		}
+		expectRemembered(refund.created_at);
 
 		const { id: providerId } = await ask(
 			() => stripe.refunds.create(
