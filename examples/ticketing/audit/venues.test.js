@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { test } from 'node:test';
 import { NAMESPACE } from '../keys.js';
 import { checksOf } from './checks.js';
 import { clientOf } from './client.js';
@@ -445,6 +446,20 @@ check('VA3', async () => {
 	assert.deepEqual(logged.map(({ outcome, scope }) => [outcome, scope]), [['claimed', 'POST /venues by ann'], ['replay', 'POST /venues by ann']]);
 	const [{ outcomes }] = await queryAs(world, 'ticketing_app', `SELECT current_setting('idempotency.log_outcomes') AS outcomes`);
 	assert.match(outcomes, /\breplay\b/);
+});
+
+test('an account that has left is not taken back by what was told before, in whichever order it comes', async () => {
+	const venue = await connected(ANN);
+	const [before, after] = [updated(venue), updated(venue)];
+	const left = { ...after, type: 'account.application.deauthorized', data: { object: { id: 'ca_platform', object: 'application' } } };
+	for (const event of [left, before]) {
+		await inbox.receives(event);
+		await inbox.drained();
+	}
+	assert.equal(await isEnabled(venue), false);
+	await inbox.receives(updated(venue));
+	await inbox.drained();
+	assert.equal(await isEnabled(venue), true);
 });
 
 complete();

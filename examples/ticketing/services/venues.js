@@ -88,22 +88,27 @@ async function saveAccount(request, client, { tenant, id }) {
 
 /**
  * What Stripe tells about a venue's account.  What is older than what is known
- * already says nothing any more.
+ * already says nothing any more; the venue remembers that, since not all of its
+ * events are in one stream of the inbox, nor there for ever.
  *
  * @param {import('pg').ClientBase} client
- * @param {{event_type: string, payload: {account?: string, data: {object: object}}, late: boolean}} event
+ * @param {{event_type: string, payload: {account?: string, data: {object: object}}, sequence: string}} event
  */
-export async function accountEvent(client, { event_type: type, payload, late }) {
+export async function accountEvent(client, { event_type: type, payload, sequence }) {
 	const enabled = CHARGES_ENABLED[type]?.(payload.data.object);
-	if (late || enabled === undefined) {
+	if (enabled === undefined) {
 		return;
 	}
 	const account = payload.account ?? payload.data.object.id;
-	const { rows: [venue] } = await client.query(
-		'UPDATE venues SET charges_enabled = $2 WHERE stripe_account = $1 RETURNING *', [account, enabled]);
-	if (!venue) {
+	const { rows: [known] } = await client.query('SELECT told_at > $2 AS is_newer FROM venues WHERE stripe_account = $1 FOR UPDATE', [account, sequence]);
+	if (!known) {
 		throw new Error(`no venue has the account ${account}`);		// not yet: the event may be faster than our commit
 	}
+	if (known.is_newer) {
+		return;
+	}
+	const { rows: [venue] } = await client.query(
+		'UPDATE venues SET charges_enabled = $2, told_at = $3 WHERE stripe_account = $1 RETURNING *', [account, enabled, sequence]);
 	await emit(client, { tenant: venue.tenant, aggregate: `venue:${venue.id}`, type: 'venue.account_changed', payload: view(venue) });
 }
 
