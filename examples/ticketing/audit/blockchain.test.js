@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { test } from 'node:test';
 import { NAMESPACE } from '../keys.js';
 import { checksOf } from './checks.js';
 import { clientOf } from './client.js';
@@ -438,6 +439,14 @@ check('BS9', async () => {
 	await until('the replay is logged', () => app.log.some((line) => line.includes('idempotency: replay') && line.includes(key)));
 });
 
+test('nobody sees what another has pending', async () => {
+	const ticket = await buys(ANN);
+	await killedBeforeConfirmation(mintOf(ticket), randomUUID());
+	const [{ hash }] = await mintsOf(ticket);
+	assert((await pending(app, ANN)).includes(hash));
+	assert.deepEqual(await pending(app, BOB), []);
+});
+
 complete();
 
 /** A ticket that somebody has bought, without a token. */
@@ -477,7 +486,7 @@ async function derivedKey(tenant, id) {
 	return (await sql.query(`SELECT idempotency_derive_key($1, $2, 'ticket', $3::text, 'mint') AS key`, [NAMESPACE, tenant, id])).rows[0].key;
 }
 
-/** The hashes of what is pending of somebody's tenant, in the order of their nonces. */
+/** The hashes of what somebody has pending, in the order of their nonces. */
 async function pending(to, who) {
 	return (await clientOf(to, who).get('/blockchain/pending')).body.pending.map(({ hash }) => hash);
 }

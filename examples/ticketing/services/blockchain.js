@@ -54,8 +54,9 @@ export default async function blockchain(app) {
 
 	app.get('/blockchain/pending', async ({ user }) => {
 		const { rows } = await pool.query(
-			`SELECT ticket, token, hash, nonce::int, created_at, checked_at FROM mints
-			WHERE tenant = $1 AND state = 'pending' ORDER BY chain, account, nonce`, [user.tenant]);
+			`SELECT m.ticket, m.token, m.hash, m.nonce::int, m.created_at, m.checked_at
+			FROM mints m JOIN tickets t ON (t.tenant, t.id) = (m.tenant, m.ticket)
+			WHERE t.tenant = $1 AND t.owner = $2 AND m.state = 'pending' ORDER BY m.chain, m.account, m.nonce`, [user.tenant, user.sub]);
 		return { pending: rows };
 	});
 
