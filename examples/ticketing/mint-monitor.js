@@ -14,7 +14,7 @@ export async function checkPendingMint(pool, chain) {
 	const { rows: [mint] } = await pool.query(
 		`UPDATE mints SET checked_at = now() WHERE (tenant, id) = (
 			SELECT tenant, id FROM mints WHERE state = 'pending' AND account = $1 AND checked_at < now() - interval '1 second'
-			ORDER BY chain, account, nonce LIMIT 1 FOR UPDATE SKIP LOCKED)
+			ORDER BY checked_at, nonce LIMIT 1 FOR UPDATE SKIP LOCKED)
 		RETURNING *`, [chain.account]);
 	if (!mint) {
 		return false;

@@ -447,6 +447,20 @@ test('nobody sees what another has pending', async () => {
 	assert.deepEqual(await pending(app, BOB), []);
 });
 
+test('a transaction that can\'t be sent doesn\'t keep the worker from the others', async () => {
+	const [unheard, stuck] = [await buys(ANN), await buys(ANN)];
+	await killedBeforeConfirmation(mintOf(unheard), randomUUID());
+	await killedBeforeSending(mintOf(stuck), randomUUID());
+	await sql.query(`UPDATE mints SET nonce = -1, hash = $2, signed = '0x02', checked_at = '-infinity' WHERE ticket = $1`, [stuck.id, `0x${'0'.repeat(64)}`]);
+	const worker = await world.startWorker();
+	try {
+		await until('the other one is settled', async () => (await mintsOf(unheard))[0].state === 'confirmed');
+	} finally {
+		await worker.stop();
+	}
+	assert.equal((await mintsOf(stuck))[0].state, 'pending');
+});
+
 complete();
 
 /** A ticket that somebody has bought, without a token. */
