@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { deterministic } from '../keys.js';
 import { clientOf } from './client.js';
 import { inboxOf } from './inbox.js';
-import { rowOf } from './key.js';
+import { queryAs, rowOf } from './key.js';
 import { later, withSetting } from './later.js';
 import { withLink } from './link.js';
 import { card, eventOf, moneyOf, refunded, settled } from './money.js';
@@ -300,6 +300,21 @@ test('a worker that is killed between the effects and the completion of an event
 	assert.deepEqual([effects.payments, effects.events, effects.ledger], [{ added: 0, changed: 1 }, once, { added: 2, changed: 0 }]);
 	const { state, attempt } = await inbox.rowOf(event);
 	assert.deepEqual([state, attempt], ['processed', 2]);
+});
+
+test('no role can change what is booked, has happened or costs so much, and the worker makes nothing of its own', async () => {
+	const forEach = (role, statements) => Promise.all(statements.map((statement) => (
+		assert.rejects(queryAs(world, role, statement), { code: '42501' }, `${role}: ${statement}`))));
+	const { rows: tables } = await sql.query(`SELECT relname FROM pg_class WHERE relnamespace = 'ticketing'::regnamespace AND relkind = 'r'`);
+	for (const role of ['ticketing_app', 'ticketing_worker', 'ticketing_operator']) {
+		await forEach(role, [
+			'UPDATE ticketing.ledger SET amount = 0', `UPDATE ticketing.events SET type = ''`, 'UPDATE ticketing.ticket_types SET price = 0',
+			'INSERT INTO ticketing.ticket_types DEFAULT VALUES', ...tables.map(({ relname }) => `DELETE FROM ticketing.${relname}`),
+		]);
+	}
+	const made = tables.filter(({ relname }) => !['ledger', 'events'].includes(relname));
+	await forEach('ticketing_worker', made.map(({ relname }) => `INSERT INTO ticketing.${relname} DEFAULT VALUES`));
+	await forEach('ticketing_worker', ['usage', 'orders', 'reservations', 'refunds', 'nonces'].map((table) => `SELECT FROM ticketing.${table}`));
 });
 
 test('in the end the books balance, and are what the provider has really made', async () => {

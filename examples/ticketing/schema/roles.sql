@@ -18,7 +18,14 @@ SELECT idempotency_grant('ticketing_worker', 'worker');
 SELECT idempotency_grant('ticketing_operator', 'admin');
 
 GRANT USAGE ON SCHEMA ticketing TO ticketing_app, ticketing_worker;
-GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA ticketing TO ticketing_app, ticketing_worker;
+
+-- What is booked, or has happened, stays so.
+GRANT SELECT, INSERT ON ledger, events TO ticketing_app, ticketing_worker;
+-- What the application makes the worker sees to its end.
+GRANT SELECT, UPDATE ON payments, tickets, token_purchases, mints, venues TO ticketing_app, ticketing_worker;
+GRANT SELECT, UPDATE (available) ON ticket_types TO ticketing_app, ticketing_worker;
+GRANT INSERT ON payments, tickets, token_purchases, mints, venues TO ticketing_app;
+GRANT SELECT, INSERT, UPDATE ON usage, orders, reservations, refunds, nonces TO ticketing_app;
 
 -- The platform's rules for keys, and an audit trail in the server's log.
 DO $$
