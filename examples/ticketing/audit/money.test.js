@@ -317,6 +317,13 @@ test('no role can change what is booked, has happened or costs so much, and the 
 	await forEach('ticketing_worker', ['usage', 'orders', 'reservations', 'refunds', 'nonces'].map((table) => `SELECT FROM ticketing.${table}`));
 });
 
+test('no role can book what doesn\'t balance, nor by a table of its own in the ledger\'s place', async () => {
+	for (const role of ['ticketing_app', 'ticketing_worker']) {
+		await assert.rejects(queryAs(world, role, `CREATE TEMP TABLE ledger (LIKE ticketing.ledger);
+			INSERT INTO ticketing.ledger (tenant, transfer, account, amount, reference) VALUES ('acme', gen_random_uuid(), 'sales', 1, 'nothing')`), { code: '23514' });
+	}
+});
+
 test('in the end the books balance, and are what the provider has really made', async () => {
 	await inbox.drained();
 	await isBooked();

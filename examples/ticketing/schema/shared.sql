@@ -32,7 +32,7 @@ CREATE TABLE ledger (
 
 CREATE FUNCTION ledger_balances() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-	IF (SELECT sum(amount) FROM ledger WHERE tenant = NEW.tenant AND transfer = NEW.transfer) <> 0 THEN
+	IF (SELECT sum(amount) FROM ticketing.ledger WHERE tenant = NEW.tenant AND transfer = NEW.transfer) <> 0 THEN
 		RAISE 'transfer % does not balance', NEW.transfer USING ERRCODE = 'check_violation';
 	END IF;
 	RETURN NULL;
