@@ -342,8 +342,8 @@ check('BS1', async () => {
 });
 
 check('BS2', async () => {
-	await mint.survivesRestart();
-	await purchase.survivesRestart();
+	await mint.survivesCrash();
+	await purchase.survivesCrash();
 });
 
 check('BS3', async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { clientOf } from './client.js';
+import { crashDatabase } from './crash.js';
 import { rowOf, rowsOf, seconds } from './key.js';
 import { later, withApp } from './later.js';
 import { doesNothing, effectsOf } from './state.js';
@@ -138,15 +139,22 @@ export function protectionOf(world, prepare) {
 
 	/** The answer outlives every process that knew of it. */
 	async function survivesRestart() {
+		await survives(() => {});
+	}
+
+	/** And those of the database. */
+	async function survivesCrash() {
+		await survives(() => crashDatabase(world));
+	}
+
+	async function survives(accident) {
 		const trial = await prepare(ANN);
 		const key = randomUUID();
 		const first = await withApp(world, (to) => works(trial, key, { to }));
+		await accident();
 		await withApp(world, async (to) => {
 			assertReplay(await doesNothing(world, () => send(trial, key, { to })), first);
 		});
-		const { rows: [{ relpersistence }] } = await world.sql.query(
-			`SELECT relpersistence FROM pg_class WHERE oid = 'idempotency_keys'::regclass`);
-		assert.equal(relpersistence, 'p');
 	}
 
 	/** What a process knows may be lost at any time; without the database nothing is done, and nothing is lost. */
@@ -289,7 +297,7 @@ export function protectionOf(world, prepare) {
 	return {
 		send, works, inProgress,
 		needsKey, refusesKeys, acceptsKey, isReplayed, saysItIsReplayed, refusesAnother, isExclusive, countsForTenant, countsForUser,
-		survivesRestart, needsNoCache, failureIsNotStored, isRetriedAfterFailure, isKeptForADay, keepsRefusals, isProtected,
+		survivesRestart, survivesCrash, needsNoCache, failureIsNotStored, isRetriedAfterFailure, isKeptForADay, keepsRefusals, isProtected,
 	};
 }
 

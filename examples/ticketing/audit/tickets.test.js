@@ -100,7 +100,7 @@ check('TS1', async () => {
 	assert.deepEqual((await ann.get(`/tickets/${ticket.id}`)).body, ticket);
 	assertProblem(await clientOf(world.apps[0], BOB).get(`/tickets/${ticket.id}`), 404, 'no_such_ticket');
 });
-check('TS2', purchase.survivesRestart);
+check('TS2', purchase.survivesCrash);
 check('TS3', async () => {
 	await reservation.isExclusive();
 	const key = randomUUID();
