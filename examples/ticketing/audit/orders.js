@@ -59,6 +59,12 @@ export function ordersOf(world) {
 		return { path: `/orders/${id}/reserve`, mend: await leavesOne(world, type) };
 	}
 
+	/** An order that can't be refunded before it is paid. */
+	async function unpaid(who) {
+		const id = await ordered(who);
+		return { path: `/orders/${id}/refund`, mend: () => clientOf(app, who).post(`/orders/${id}/reserve`) };
+	}
+
 	/** An order to which all happens that can happen to one, and the keys of the requests. */
 	async function lived() {
 		const ann = clientOf(app, ANN);
@@ -97,5 +103,5 @@ export function ordersOf(world) {
 		return now;
 	}
 
-	return { trials, ordered, reserved, soldOut, lived, eventsOf, moved };
+	return { trials, ordered, reserved, soldOut, unpaid, lived, eventsOf, moved };
 }
