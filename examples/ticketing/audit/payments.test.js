@@ -340,7 +340,10 @@ check('PD1', async () => {
 	assert(created_at <= completed_at);
 });
 
-check('PD2', () => keys.isUnique('tenant_id', 'scope', 'key'));
+check('PD2', async () => {
+	await protection.fees.isExclusive();
+	await keys.isUnique('tenant_id', 'scope', 'key');
+});
 
 check('PD3', async () => {
 	const [old, recent] = [randomUUID(), randomUUID()];
@@ -371,7 +374,10 @@ check('PD5', async () => {
 	assert.equal(row.response_headers.location, headers.get('location'));
 });
 
-check('PD6', keys.everyUniqueIndexBeginsWithTenant);
+check('PD6', async () => {
+	await protection.fees.countsForTenant();
+	await keys.everyUniqueIndexBeginsWithTenant();
+});
 
 check('PO1', async () => {
 	await inbox.drained();
