@@ -5,7 +5,7 @@ import { NAMESPACE } from '../keys.js';
 import { checksOf } from './checks.js';
 import { clientOf } from './client.js';
 import { eventId, inboxOf } from './inbox.js';
-import { queryAs, rowOf, rowsOf, seconds } from './key.js';
+import { queryAs, rowOf, seconds } from './key.js';
 import { later, withApp } from './later.js';
 import { ANN, BOB, FOREIGN_ANN, assertProblem, assertReplay, protectionOf } from './protection.js';
 import { routesUnder } from './routes.js';
@@ -400,6 +400,14 @@ check('VA1', async () => {
 	await inbox.drained();
 	const { finished_at, expires_at } = await inbox.rowOf(event);
 	assert.equal(seconds(finished_at, expires_at), 7 * 24 * 3600);
+	await later(world, '167h', async (to) => {
+		assert.deepEqual(await doesNothing(world, () => inbox.deliver(event, { to })), { status: 200, body: { received: true, duplicate: true } });
+	});
+	await later(world, '169h', async (to) => {
+		assert.deepEqual(await inbox.deliver(event, { to }), { status: 200, body: { received: true, duplicate: false } });
+	});
+	// nobody can process today what came in a week
+	await sql.query('DELETE FROM webhook_inbox WHERE event_id = $1', [event.id]);
 	for (const [name, route] of Object.entries(routes)) {
 		const key = randomUUID();
 		await route.works(await trials[name](ANN), key);
