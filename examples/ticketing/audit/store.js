@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { until } from './until.js';
 
 /**
  * What is asserted of the tables in which the extension keeps what it knows:
@@ -8,6 +9,8 @@ import assert from 'node:assert/strict';
  * @param {'idempotency_keys' | 'webhook_inbox'} table
  */
 export function storeOf({ sql, database, server }, table) {
+	const name = table === 'idempotency_keys' ? 'key' : 'event_id';
+
 	/**
 	 * What is there can't be there twice, whoever writes it.
 	 *
@@ -44,12 +47,25 @@ export function storeOf({ sql, database, server }, table) {
 	async function isSwept(expired, alive) {
 		const { rows: jobs } = await server.query('SELECT command, schedule, active FROM cron.job WHERE database = $1', [database]);
 		assert.deepEqual(jobs.map(({ schedule, active }) => [schedule, active]), [['* * * * *', true]]);
-		const column = table === 'idempotency_keys' ? 'key' : 'event_id';
-		await sql.query(`UPDATE ${table} SET expires_at = clock_timestamp() - interval '1 second' WHERE ${column} = ANY($1)`, [expired]);
+		await expire(expired);
 		await sql.query(jobs[0].command);
-		const { rows } = await sql.query({ text: `SELECT ${column} FROM ${table} WHERE ${column} = ANY($1) ORDER BY 1`, values: [[...expired, ...alive]], rowMode: 'array' });
-		assert.deepEqual(rows.flat(), [...alive].sort());
+		assert.deepEqual(await remaining([...expired, ...alive]), [...alive].sort());
 	}
 
-	return { isUnique, everyUniqueIndexBeginsWithTenant, isSwept };
+	/** And pg_cron does run it, every minute. */
+	async function isSweptInTime(expired) {
+		await expire(expired);
+		await until('pg_cron has removed what has expired', async () => (await remaining(expired)).length === 0, 90);
+	}
+
+	async function expire(names) {
+		await sql.query(`UPDATE ${table} SET expires_at = clock_timestamp() - interval '1 second' WHERE ${name} = ANY($1)`, [names]);
+	}
+
+	async function remaining(names) {
+		const { rows } = await sql.query({ text: `SELECT ${name} FROM ${table} WHERE ${name} = ANY($1) ORDER BY 1`, values: [names], rowMode: 'array' });
+		return rows.flat();
+	}
+
+	return { isUnique, everyUniqueIndexBeginsWithTenant, isSwept, isSweptInTime };
 }

@@ -1,6 +1,6 @@
-/** Waits until something is so, for at most half a minute. */
-export async function until(what, condition) {
-	const deadline = Date.now() + 30_000;
+/** Waits until something is so, but not forever. */
+export async function until(what, condition, seconds = 30) {
+	const deadline = Date.now() + seconds * 1000;
 	for (;;) {
 		const value = await condition();
 		if (value) {
