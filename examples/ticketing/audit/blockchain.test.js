@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { NAMESPACE } from '../keys.js';
+import { between, without } from './between.js';
 import { checksOf } from './checks.js';
 import { clientOf } from './client.js';
 import { queryAs, rowOf, rowsOf, seconds } from './key.js';
@@ -550,46 +551,25 @@ async function killedBeforeConfirmation(trial, key) {
 }
 
 /** Does work while no block is mined. */
-async function notMining(work) {
-	await chain.stopMining();
-	try {
-		return await work();
-	} finally {
-		await chain.startMining();
-	}
+function notMining(work) {
+	return between(chain.stopMining, chain.startMining, work);
+}
+
+/** Does work while the contract refuses whatever is asked for. */
+function forbidden(work) {
+	return between(chain.forbid, chain.allow, work);
+}
+
+/** Does work while the chain can't be reached. */
+function cutOff(work) {
+	return between(chain.cut, chain.mend, work);
+}
+
+function whileNothingCompletes(work) {
+	return without(world, 'EXECUTE ON FUNCTION idempotency_complete(text, text, bigint, int, text, jsonb, text, interval)', 'ticketing_app', work);
 }
 
 /** What becomes of a request whose process has died, once its lease is over. */
-async function resumed(work) {
-	let result;
-	await later(world, '6min', async (to) => { result = await work(to); });
-	return result;
-}
-
-async function forbidden(work) {
-	await chain.forbid();
-	try {
-		return await work();
-	} finally {
-		await chain.allow();
-	}
-}
-
-async function cutOff(work) {
-	chain.cut();
-	try {
-		return await work();
-	} finally {
-		chain.mend();
-	}
-}
-
-async function whileNothingCompletes(work) {
-	const complete = 'FUNCTION idempotency_complete(text, text, bigint, int, text, jsonb, text, interval)';
-	await sql.query(`REVOKE EXECUTE ON ${complete} FROM ticketing_app`);
-	try {
-		return await work();
-	} finally {
-		await sql.query(`GRANT EXECUTE ON ${complete} TO ticketing_app`);
-	}
+function resumed(work) {
+	return later(world, '6min', work);
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { without } from './between.js';
 import { queryAs } from './key.js';
 import { withSetting } from './later.js';
 import { doesNothing, effectsOf } from './state.js';
@@ -198,12 +199,6 @@ export function eventId() {
 }
 
 /** Runs work while no worker can finish an event. */
-async function whileWorkersFail({ sql }, work) {
-	const complete = 'FUNCTION webhook_inbox_complete(text, text, text, bigint)';
-	await sql.query(`REVOKE EXECUTE ON ${complete} FROM ticketing_worker`);
-	try {
-		return await work();
-	} finally {
-		await sql.query(`GRANT EXECUTE ON ${complete} TO ticketing_worker`);
-	}
+function whileWorkersFail(world, work) {
+	return without(world, 'EXECUTE ON FUNCTION webhook_inbox_complete(text, text, text, bigint)', 'ticketing_worker', work);
 }

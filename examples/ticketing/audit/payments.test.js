@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { deterministic } from '../keys.js';
+import { without } from './between.js';
 import { checksOf } from './checks.js';
 import { clientOf } from './client.js';
 import { inboxOf } from './inbox.js';
@@ -513,18 +514,16 @@ async function dead() {
 	const event = settled(intent);
 	await inbox.drained();
 	await inbox.receives(event);
-	await sql.query('REVOKE INSERT ON events FROM ticketing_worker');
-	try {
-		return await withSetting(world, 'idempotency.webhook_max_attempts', '3', () => withSetting(world, 'idempotency.webhook_backoff_base', '10ms', async () => {
-			const worker = await world.startWorker();
-			await until('it is given up', async () => (await inbox.rowOf(event)).state === 'dead');
-			await until('that is logged', () => worker.log.some((line) => line.includes('"state":"dead"')));
-			await worker.stop();
-			return { event, payment, log: worker.log };
-		}));
-	} finally {
-		await sql.query('GRANT INSERT ON events TO ticketing_worker');
-	}
+	const log = await without(world, 'INSERT ON events', 'ticketing_worker', () => (
+		withSetting(world, 'idempotency.webhook_max_attempts', '3', () => (
+			withSetting(world, 'idempotency.webhook_backoff_base', '10ms', async () => {
+				const worker = await world.startWorker();
+				await until('it is given up', async () => (await inbox.rowOf(event)).state === 'dead');
+				await until('that is logged', () => worker.log.some((line) => line.includes('"state":"dead"')));
+				await worker.stop();
+				return worker.log;
+			})))));
+	return { event, payment, log };
 }
 
 /** Sends a good request to a route; what Stripe was asked for. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { between, without } from './between.js';
 import { clientOf } from './client.js';
 import { crashDatabase } from './crash.js';
 import { rowOf, rowsOf, seconds } from './key.js';
@@ -323,23 +324,14 @@ function assertSuccess({ status, headers, text }) {
 }
 
 /** Runs work while nothing can be finished: what happened can't be noted. */
-export async function whileBroken({ sql }, work) {
-	await sql.query('REVOKE INSERT ON events FROM ticketing_app');
-	try {
-		return await work();
-	} finally {
-		await sql.query('GRANT INSERT ON events TO ticketing_app');
-	}
+export function whileBroken(world, work) {
+	return without(world, 'INSERT ON events', 'ticketing_app', work);
 }
 
 /** Runs work while the application can't make connections to the database. */
-async function whileUnreachable({ server, database }, work) {
-	await server.query(`ALTER DATABASE ${database} CONNECTION LIMIT 0`);
-	try {
-		return await work();
-	} finally {
-		await server.query(`ALTER DATABASE ${database} CONNECTION LIMIT -1`);
-	}
+function whileUnreachable({ server, database }, work) {
+	const limit = (connections) => server.query(`ALTER DATABASE ${database} CONNECTION LIMIT ${connections}`);
+	return between(() => limit(0), () => limit(-1), work);
 }
 
 /** Keeps somebody's requests in progress, each where its work begins, until the function that is returned is called. */
