@@ -5,10 +5,7 @@ import { compile } from '../contract/compile.js';
 import { startAnvil } from './anvil.js';
 import { startNetwork } from './network.js';
 
-/**
- * A real Ethereum node with the contract on it.  Blocks are mined at once, or
- * when the audit says so.
- */
+/** A real Ethereum node with the contract on it, that mines a block for each transaction at once, or not while it is told so. */
 export async function startChain() {
 	const node = await startAnvil();
 	const network = await startNetwork(node.url);
@@ -31,13 +28,12 @@ export async function startChain() {
 		cut: network.cut,
 		mend: network.mend,
 
-		/** From now on no block is mined but by `mine`. */
+		/** From now on no block is mined. */
 		stopMining: () => client.setAutomine(false),
 		startMining: async () => {
 			await client.setAutomine(true);
 			await client.mine({ blocks: 1 });
 		},
-		mine: () => client.mine({ blocks: 1 }),
 		/** How many transactions wait for a block. */
 		waiting: async () => (await client.getTxpoolStatus()).pending,
 

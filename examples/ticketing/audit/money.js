@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { clientOf } from './client.js';
 import { eventId } from './inbox.js';
-import { until } from './until.js';
 
 /**
  * Payments to be about, and what Stripe knows and tells of them.
@@ -43,24 +42,16 @@ export function moneyOf({ apps: [app], stripe, sql }) {
 	}
 
 	/**
-	 * Does something while Stripe has done what somebody has sent to us, and has
-	 * not answered yet.
+	 * Does something while Stripe has done what a request asks for, and has not
+	 * answered yet.
 	 *
-	 * @param {() => Promise<object>} send
-	 * @param {(call: {key: string, params: object}) => Promise<void>} work
-	 * @returns {Promise<object>} what is answered to it
+	 * @param {() => Promise<object>} send  the request
+	 * @param {(call: {key: string, params: object}) => Promise<unknown>} work
+	 * @returns {Promise<object>} what the request is answered
 	 */
 	async function whileCalling(send, work) {
-		const before = stripe.requests.length;
-		const release = stripe.hold();
-		const answer = send().catch((error) => error);
-		try {
-			await until('Stripe is called', () => stripe.requests.length > before);
-			await work(stripe.requests[before]);
-		} finally {
-			release();
-		}
-		return answer;
+		const { sent } = await stripe.whileCalled(send, work);
+		return sent;
 	}
 
 	/** Each payment is in the ledger what Stripe has really taken for it, less what it has really given back. */

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
 import Stripe from 'stripe';
+import { until } from './until.js';
 
 const { webhooks } = new Stripe('sk_test_audit');
 
@@ -128,11 +129,26 @@ export async function startStripe(secrets) {
 			answers.clear();
 		},
 
-		/** Calls are carried out but not answered from now on until the function that is returned is called. */
-		hold() {
+		/**
+		 * Does something while the call that a request makes is carried out, and not
+		 * answered yet.
+		 *
+		 * @param {() => Promise<object>} send  the request
+		 * @param {(call: {path: string, key: string, params: object}) => Promise<unknown>} work
+		 * @returns {Promise<{sent: Promise<object>}>} the request, which goes on then
+		 */
+		async whileCalled(send, work) {
+			const before = requests.length;
 			let release;
 			gate = new Promise((resolve) => { release = resolve; });
-			return release;
+			const sent = send().catch((error) => error);
+			try {
+				await until('Stripe is called', () => requests.length > before);
+				await work(requests[before]);
+			} finally {
+				release();
+			}
+			return { sent };
 		},
 
 		/**

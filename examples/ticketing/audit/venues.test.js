@@ -53,7 +53,7 @@ check('VP1', async () => {
 check('VP2', async () => {
 	const venue = await opened(ANN);
 	const key = randomUUID();
-	const { sent } = await whileCalling(venue, (to) => account.send(accountOf(venue), key, { to }), async ([call]) => {
+	const { sent } = await stripe.whileCalled(() => account.send(accountOf(venue), key), async (call) => {
 		const { recovery_point, recovery_data, completed_at } = await rowOf(world, key);
 		assert.deepEqual([recovery_point, recovery_data, completed_at], ['creating', { key: call.key }, null]);
 		assert.equal((await ann.get(`/venues/${venue}`)).body.stripe_account, null);
@@ -84,7 +84,7 @@ check('VP4', async () => {
 	// a request with another key that comes while Stripe is at work is told to come again
 	const contended = await opened(ANN);
 	const itsKey = randomUUID();
-	const { sent } = await whileCalling(contended, (to) => account.send(accountOf(contended), randomUUID(), { to }), async () => {
+	const { sent } = await stripe.whileCalled(() => account.send(accountOf(contended), randomUUID()), async () => {
 		assertProblem(await account.send(accountOf(contended), itsKey, { to: otherApp }), 503, 'internal_error');
 	});
 	const winner = await sent;
@@ -129,7 +129,7 @@ check('VP6', async () => {
 check('VP7', async () => {
 	const venue = await opened(ANN);
 	const key = randomUUID();
-	const { sent } = await whileCalling(venue, (to) => account.send(accountOf(venue), key, { to }), async () => {
+	const { sent } = await stripe.whileCalled(() => account.send(accountOf(venue), key), async () => {
 		const { lease_expires_at, created_at, completed_at } = await rowOf(world, key);
 		assert(lease_expires_at > created_at);
 		assert.equal(completed_at, null);
@@ -261,7 +261,7 @@ check('VO5', async () => {
 	const venue = await opened(ANN);
 	const key = randomUUID();
 	const release = await lock(venue);
-	const { sent } = await whileCalling(venue, (to) => account.send(accountOf(venue), key, { to }), async () => {
+	const { sent } = await stripe.whileCalled(() => account.send(accountOf(venue), key), async () => {
 		assert.equal((await rowOf(world, key)).recovery_point, 'creating');
 	});
 	await world.blocked();
@@ -277,7 +277,7 @@ check('VO6', async () => {
 	// killed while it calls: the call is made again, with the stored key
 	const calling = await opened(ANN);
 	const key = randomUUID();
-	await withApp(world, (doomed) => whileCalling(calling, () => account.send(accountOf(calling), key, { to: doomed }).catch(() => {}), () => doomed.kill()));
+	await withApp(world, (doomed) => stripe.whileCalled(() => account.send(accountOf(calling), key, { to: doomed }), () => doomed.kill()));
 	await modify.works({ method: 'PATCH', path: `/venues/${calling}`, body: { email: 'new@example.com', name: 'Hall of Fame' } });
 	assert.deepEqual((await resumed(calling, key)).recovery_point, 'created');
 	assert.deepEqual(callsFor(calling).map((call) => [call.key, call.replayed]), [[await derivedKey('acme', calling), false], [await derivedKey('acme', calling), true]]);
@@ -426,7 +426,7 @@ check('VA2', async () => {
 	const event = updated(await connected(ANN));
 	const key = randomUUID();
 	const before = await count();
-	const { sent } = await whileCalling(venue, (to) => account.send(accountOf(venue), key, { to }), async () => {
+	const { sent } = await stripe.whileCalled(() => account.send(accountOf(venue), key), async () => {
 		assert.deepEqual(await activity(), { working: 1, backlog: 0 });
 		await account.send(accountOf(venue), key);
 	});
@@ -517,19 +517,6 @@ function madeFor(venue) {
 /** The key of a venue's account as the database derives it, in which nothing else can be. */
 async function derivedKey(tenant, venue) {
 	return (await sql.query(`SELECT idempotency_derive_key($1, $2, 'venue', $3::text, 'stripe-account') AS key`, [NAMESPACE, tenant, venue])).rows[0].key;
-}
-
-/** Does something while Stripe is at work for a venue. */
-async function whileCalling(venue, send, work) {
-	const release = stripe.hold();
-	try {
-		const sent = send(app);
-		await until('Stripe is called', () => callsFor(venue).length > 0);
-		await work(callsFor(venue));
-		return { sent };
-	} finally {
-		release();
-	}
 }
 
 /** A request whose process has died is carried out by another one, once its lease is over. */

@@ -21,7 +21,7 @@ export const SECRETS = { jwt: 'a secret of the audit', stripe: 'whsec_payments',
  * else, a worker, and where they are asked for a blockchain; and in Stripe's
  * place a server that keeps its keys as Stripe does.  It ends with the tests.
  *
- * @param {{chain?: boolean, settings?: Record<string, string>}} [options]
+ * @param {{chain?: boolean}} [options]
  */
 export async function startWorld({ chain: withChain = false } = {}) {
 	const ends = [];
@@ -32,6 +32,7 @@ export async function startWorld({ chain: withChain = false } = {}) {
 	});
 
 	const database = `ticketing_${process.pid}`;
+	/** For what is done from outside of it. */
 	const server = new pg.Pool({ database: 'postgres', max: 1 });
 	server.on('error', () => {});
 	ends.push(() => server.end());
