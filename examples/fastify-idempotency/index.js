@@ -1,10 +1,10 @@
-import { subscribe } from 'node:diagnostics_channel';
 import fp from 'fastify-plugin';
 import { bodyOf } from './body.js';
 import { exposeHeaders } from './cors.js';
 import { keyOf } from './key.js';
 import { Problem } from './problem.js';
 import { protocol } from './protocol.js';
+import { abandonIfHijacked } from './unanswered.js';
 import { Work } from './work.js';
 
 const METHODS = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
@@ -72,13 +72,7 @@ async function idempotency(fastify, { pool, tenant, user, schema = 'public', hea
 				throw new Problem('unavailable', 'the request was answered twice, try again');
 			}
 			work.answer = 'under way';
-			const reading = bodyOf(reply, payload);
-			// as they are now: a handler that goes on must not change them
-			const { statusCode } = reply;
-			const all = reply.getHeaders();
-			const body = await reading;
-			await work.finish({ status: statusCode, headers: storedOf(all), body });
-			restore(reply, statusCode, all);
+			const body = await store(work, reply, payload);
 			work.answer = 'given';
 			return body;
 		} catch (error) {
@@ -107,6 +101,17 @@ async function idempotency(fastify, { pool, tenant, user, schema = 'public', hea
 			return answer;
 		}
 		throw new Problem(outcome, DETAILS[outcome], { retryAfter: answer.retry_after ?? undefined });
+	}
+
+	/** Stores the answer as it is now, and sends it as it was stored: a handler that was given up may go on, and must not change it. */
+	async function store(work, reply, payload) {
+		const reading = bodyOf(reply, payload);
+		const { statusCode } = reply;
+		const all = reply.getHeaders();
+		const body = await reading;
+		await work.finish({ status: statusCode, headers: storedOf(all), body });
+		replaceHeaders(reply, all).code(statusCode);
+		return body;
 	}
 
 	/** Answers with a problem; the retention is told where it explains the answer, if the database can tell. */
@@ -170,37 +175,11 @@ function replay(reply, { response_status, response_headers, response_body, respo
 	return reply.code(response_status).headers(response_headers ?? {}).header('idempotent-replayed', 'true').send(body);
 }
 
-/** What a handler that was given up does to the reply meanwhile must not mix with the answer. */
-function restore(reply, status, headers) {
+function replaceHeaders(reply, headers) {
 	for (const name of Object.keys(reply.getHeaders())) {
 		reply.removeHeader(name);
 	}
-	reply.code(status).headers(headers);
+	return reply.headers(headers);
 }
-
-/** A hijacked reply never gets to onSend: its answer can't be stored, its connection must not leak. */
-function abandonIfHijacked(work, request, reply) {
-	reply.raw.once('close', () => {
-		if (reply.sent && !work.finished) {
-			request.log.error('idempotency: the reply was hijacked, the request is not protected');
-			work.abandon();
-		}
-	});
-}
-
-/**
- * An async handler that returns nothing is answered by Fastify, but not if its
- * client is gone: then nothing is sent at all, and its connection must not leak.
- */
-subscribe('tracing:fastify.request.handler:asyncEnd', ({ request }) => {
-	const work = request.idempotency;
-	if (work instanceof Work) {
-		setImmediate(() => {
-			if (work.answer === undefined && (request.raw.aborted || request.socket.destroyed)) {
-				work.abandon();
-			}
-		});
-	}
-});
 
 export default fp(idempotency, { name: 'fastify-idempotency', fastify: '5.x' });
