@@ -17,11 +17,13 @@ export interface RouteOptions {
 
 export interface Options extends RouteOptions {
 	pool: Pool;
+	/** From the authenticated request, never from the key. */
 	tenant: (request: FastifyRequest) => string | Promise<string>;
+	/** The same; default: users of a tenant share its keys. */
 	user?: (request: FastifyRequest) => string | undefined | Promise<string | undefined>;
 	/** Where the extension is; default: public. */
 	schema?: string;
-	/** Headers of an answer that are stored. */
+	/** Those of an answer that are stored; default: what describes the body, and `location`. */
 	headers?: string[];
 }
 
@@ -29,6 +31,8 @@ type Client = Pick<PoolClient, 'query'>;
 
 /** A claimed request while its handler works on it. */
 export interface Work {
+	/** What was claimed, for those who note what has caused their changes. */
+	readonly claim: Readonly<{ tenant: string, key: string, scope: string, lease?: string }>;
 	/** The transaction's client; with a lease, only after `begin`. */
 	readonly client: Client | undefined;
 	readonly token: string;

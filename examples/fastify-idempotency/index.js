@@ -12,21 +12,8 @@ const METHODS = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
 const STORED_HEADERS = ['content-type', 'content-encoding', 'content-language', 'content-disposition', 'location', 'etag', 'last-modified', 'link'];
 
 /**
- * @typedef {object} RouteOptions  of a route, in `config.idempotency`, or of all, given to the plugin
- * @property {string} [scope]  in which keys are told apart; default: method and path of the route
- * @property {string} [ttl]  how long the answer is kept, an interval; default: the database's settings
- * @property {string} [lease]  commits the claim before the handler runs and protects it so long: for handlers that call out
- * @property {string} [wait]  how long a duplicate waits for the first to finish
- * @property {(request: import('fastify').FastifyRequest) => unknown} [fingerprint]  what makes a retry the same request; default: parameters, query and body
- *
  * @param {import('fastify').FastifyInstance} fastify
- * @param {RouteOptions & {
- *   pool: import('pg').Pool,
- *   tenant: (request: import('fastify').FastifyRequest) => string | Promise<string>,
- *   user?: (request: import('fastify').FastifyRequest) => string | undefined | Promise<string | undefined>,
- *   schema?: string,
- *   headers?: string[],
- * }} options  tenant and user come from the authenticated request; headers are those of an answer that are stored
+ * @param {import('./index.d.ts').Options} options
  */
 async function idempotency(fastify, { pool, tenant, user, schema = 'public', headers = STORED_HEADERS, ...defaults }) {
 	const functions = protocol(schema);

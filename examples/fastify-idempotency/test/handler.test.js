@@ -19,6 +19,13 @@ function throwing(status, times = Infinity) {
 	};
 }
 
+test('a handler finds tenant, key and scope of its claim', async () => {
+	const { send } = await listen(db, (app) => app.post('/', async ({ idempotency: { claim: { tenant, key, scope } } }) => ({ tenant, key, scope })));
+	const key = randomUUID();
+	const { json } = await send('/', { key: `"${key}"`, headers: { tenant: 'globex', user: 'ann' } });
+	deepStrictEqual(json(), { tenant: 'globex', key, scope: 'POST / by ann' });
+});
+
 test('a handler that throws 4xx has its work undone, and its answer is kept', async () => {
 	const { send } = await listen(db, (app) => app.post('/', throwing(409)));
 	const key = randomUUID();
