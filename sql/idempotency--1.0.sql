@@ -6,7 +6,9 @@
 -- The order of the columns keeps those of fixed width in front.  Everything
 -- is written by the functions below; the states of a row are drawn in
 -- src/key.h.  There is no CHECK constraint: the server parses it anew for
--- each statement, which was measured to make an INSERT 15% slower.
+-- each statement, which was measured to make an INSERT 15% slower.  The primary
+-- key has what differs most right behind the tenant: a look into the index
+-- compares column by column.
 CREATE TABLE @extschema@.idempotency_keys (
 	created_at pg_catalog.timestamptz NOT NULL,
 	expires_at pg_catalog.timestamptz NOT NULL,
@@ -25,7 +27,7 @@ CREATE TABLE @extschema@.idempotency_keys (
 	response_headers pg_catalog.jsonb,
 	response_body pg_catalog.text,
 	response_bytes pg_catalog.bytea,
-	CONSTRAINT idempotency_keys_pkey PRIMARY KEY (tenant_id, scope, key)
+	CONSTRAINT idempotency_keys_pkey PRIMARY KEY (tenant_id, key, scope)
 ) WITH (fillfactor = 70); -- completing is a HOT update if the page has room
 
 COMMENT ON TABLE @extschema@.idempotency_keys IS
@@ -384,7 +386,7 @@ CREATE TABLE @extschema@.webhook_inbox (
 	payload pg_catalog.jsonb,
 	headers pg_catalog.jsonb,
 	last_error pg_catalog.text,
-	CONSTRAINT webhook_inbox_pkey PRIMARY KEY (tenant_id, source, event_id)
+	CONSTRAINT webhook_inbox_pkey PRIMARY KEY (tenant_id, event_id, source)
 );
 
 COMMENT ON TABLE @extschema@.webhook_inbox IS
