@@ -10,7 +10,8 @@
  *	2. INSERT ... ON CONFLICT DO NOTHING.  The unique index decides who is
  *	   first, also where the lock can't be seen.  Nothing is read before it,
  *	   so that the common case is one statement, and two new keys never
- *	   conflict under SERIALIZABLE.
+ *	   conflict under SERIALIZABLE.  Only in a streak of known keys it comes
+ *	   after a look at the row, which may find that there is nothing to write.
  *	3. If the row was there, read it and decide by its state.  What replaces
  *	   the row names what it was read with: the token, and the time that the
  *	   decision was made by, since not all who write the row hold its lock.
@@ -32,6 +33,7 @@
 #include "request_hash.h"
 #include "result.h"
 #include "settings.h"
+#include "streak.h"
 
 /* how long to sleep before looking again at a key under a committed lease */
 #define FIRST_PAUSE_MS 5
@@ -41,6 +43,9 @@
 
 /* the deadline of a claim that doesn't wait */
 #define DONT_WAIT DT_NOBEGIN
+
+/* how many of this session's latest claims met a row */
+static Streak known_keys;
 
 /* A request, with what it is compared by and what time it is. */
 typedef struct Attempt
@@ -228,6 +233,13 @@ retry_after(const Attempt *attempt, const Claim *claim)
 					   PG_INT32_MAX);
 }
 
+/* Tells whether an outcome makes the key the caller's, if it can be. */
+static bool
+gives_key(Outcome outcome)
+{
+	return outcome == OUTCOME_CLAIMED || outcome == OUTCOME_RESUMED;
+}
+
 /* Reads the row, if any, and decides by it. */
 static void
 look_at_key(Attempt *attempt, Claim *claim)
@@ -247,8 +259,7 @@ static void
 decide_without_lock(Attempt *attempt, Claim *claim)
 {
 	look_at_key(attempt, claim);
-	if (claim->outcome == OUTCOME_CLAIMED ||
-		claim->outcome == OUTCOME_RESUMED)
+	if (gives_key(claim->outcome))
 		claim->outcome = OUTCOME_IN_PROGRESS;
 }
 
@@ -257,20 +268,23 @@ decide_without_lock(Attempt *attempt, Claim *claim)
  * Returns whether it is.
  *
  * It begins again when a row has gone or changed since it was looked at.
- * Only a statement that doesn't respect the lock can do that.
+ * Only a statement that doesn't respect the lock can do that.  So it does
+ * after a look that came first, unless that has given the answer.
  */
 static bool
 decide_with_lock(Attempt *attempt, Claim *claim)
 {
-	for (;;)
+	bool		look = is_streak(known_keys);
+
+	for (;; look = false)
 	{
 		CHECK_FOR_INTERRUPTS();
 		attempt->clock = read_clock();
-		if (insert_key(attempt, claim))
+		if (!look && insert_key(attempt, claim))
 			return true;
 
 		look_at_key(attempt, claim);
-		if (!claim->has_row)
+		if (!claim->has_row || (look && gives_key(claim->outcome)))
 			continue;
 		switch (claim->outcome)
 		{
@@ -368,6 +382,7 @@ claim_key(const Extension *extension, const ClaimRequest *request,
 	}
 	if (claim->outcome == OUTCOME_IN_PROGRESS)
 		claim->retry_after = retry_after(&attempt, claim);
+	note_in_streak(&known_keys, claim->has_row);
 	note_claim(claim->outcome, &request->id);
 }
 
@@ -463,8 +478,7 @@ fill_claim_columns(const Claim *claim, Datum *values, bool *isnull)
 			break;
 	}
 
-	if (claim->outcome == OUTCOME_CLAIMED ||
-		claim->outcome == OUTCOME_RESUMED)
+	if (gives_key(claim->outcome))
 	{
 		put_column(CLAIM_TOKEN, Int64GetDatum(claim->token), values, isnull);
 		put_column(CLAIM_ATTEMPT, Int32GetDatum(claim->attempt),
