@@ -33,6 +33,7 @@
 #include "port/pg_bswap.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
+#include "utils/resowner.h"
 
 #include "compat.h"
 #include "request_hash.h"
@@ -232,10 +233,30 @@ hash_container(pg_cryptohash_ctx *hash, JsonbContainer *container)
 		hash_elements(hash, container);
 }
 
+/*
+ * Returns a hash that is kept for the session: to make a new one takes OpenSSL
+ * a good part of the time it needs for a request.  So it mustn't belong to the
+ * transaction that happens to come first.
+ */
+static pg_cryptohash_ctx *
+session_hash(void)
+{
+	static pg_cryptohash_ctx *hash;
+	ResourceOwner saved_owner = CurrentResourceOwner;
+
+	if (hash == NULL)
+	{
+		CurrentResourceOwner = ResourceOwnerCreate(NULL, "idempotency");
+		hash = pg_cryptohash_create(PG_SHA256);
+		CurrentResourceOwner = saved_owner;
+	}
+	return hash;
+}
+
 bytea *
 hash_request(Jsonb *request)
 {
-	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
+	pg_cryptohash_ctx *hash = session_hash();
 	bytea	   *digest = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
 
 	if (hash == NULL || pg_cryptohash_init(hash) < 0)
@@ -250,7 +271,6 @@ hash_request(Jsonb *request)
 							PG_SHA256_DIGEST_LENGTH) < 0)
 		elog(ERROR, "could not compute a SHA-256 digest: %s",
 			 pg_cryptohash_error(hash));
-	pg_cryptohash_free(hash);
 	return digest;
 }
 
