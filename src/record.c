@@ -25,10 +25,14 @@
 #include "record.h"
 #include "result.h"
 #include "settings.h"
+#include "streak.h"
 #include "stream.h"
 
 /* an event is finished within a thousand years, or never */
 #define LONGEST_WAIT (1000 * INT64CONST(365) * USECS_PER_DAY)
+
+/* how many of this session's latest events were duplicates */
+static Streak known_events;
 
 /* An event that is to be recorded; pointers that are NULL are SQL nulls. */
 typedef struct NewEvent
@@ -151,24 +155,26 @@ static bool
 read_duplicate(const Extension *extension, const NewEvent *event,
 			   Record *record)
 {
-	TimestampTz now = read_clock().now;
 	EventRow	row;
 
-	if (!read_event(extension, &event->id, now, event->payload, &row))
+	if (!read_event(extension, &event->id, read_clock().now, event->payload,
+					&row) || row.is_expired)
 		return false;
-	if (row.is_expired)
-	{
-		Datum		id = PointerGetDatum(event->id.event_id);
-
-		delete_expired_events(extension, event->id.tenant, event->id.source,
-							  &id, 1, now);
-		return false;
-	}
 	record->outcome = OUTCOME_DUPLICATE;
 	record->state = row.state;
 	record->received_at = row.received_at;
 	record->payload_changed = row.payload_changed;
 	return true;
+}
+
+/* Deletes it, if it doesn't count any more. */
+static void
+delete_duplicate(const Extension *extension, const NewEvent *event)
+{
+	Datum		id = PointerGetDatum(event->id.event_id);
+
+	delete_expired_events(extension, event->id.tenant, event->id.source,
+						  &id, 1, read_clock().now);
 }
 
 /* Records an event, or finds the one that was recorded before. */
@@ -178,6 +184,8 @@ record_event(const Extension *extension, const NewEvent *event,
 {
 	bool		in_order = event->stream != NULL && !event->processed;
 
+	if (is_streak(known_events) && read_duplicate(extension, event, record))
+		return;
 	for (;;)
 	{
 		TimestampTz now = read_clock().now;
@@ -194,6 +202,7 @@ record_event(const Extension *extension, const NewEvent *event,
 		}
 		if (read_duplicate(extension, event, record))
 			return;
+		delete_duplicate(extension, event);
 	}
 }
 
@@ -219,6 +228,7 @@ lock_and_record(const Extension *extension, const NewEvent *event,
 	bool		locked = take_event_lock(&tag, ExclusiveLock);
 
 	record_event(extension, event, record);
+	note_in_streak(&known_events, record->outcome == OUTCOME_DUPLICATE);
 	if (locked && record->outcome == OUTCOME_DUPLICATE)
 		drop_lock(&tag, ExclusiveLock);
 	if (record->outcome == OUTCOME_RECORDED && !event->processed)
