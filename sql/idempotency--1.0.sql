@@ -389,6 +389,26 @@ CREATE TABLE @extschema@.webhook_inbox (
 	CONSTRAINT webhook_inbox_pkey PRIMARY KEY (tenant_id, event_id, source)
 );
 
+-- What makes a row too long is compressed by lz4, if the server was built with
+-- it.  The server's own method takes longer than all the rest of a call.
+DO $$
+BEGIN
+	IF EXISTS (SELECT FROM pg_catalog.pg_settings
+		WHERE name OPERATOR(pg_catalog.=) 'default_toast_compression'
+		AND enumvals OPERATOR(pg_catalog.@>) '{lz4}')
+	THEN
+		ALTER TABLE @extschema@.idempotency_keys
+			ALTER request SET COMPRESSION lz4,
+			ALTER recovery_data SET COMPRESSION lz4,
+			ALTER response_headers SET COMPRESSION lz4,
+			ALTER response_body SET COMPRESSION lz4,
+			ALTER response_bytes SET COMPRESSION lz4;
+		ALTER TABLE @extschema@.webhook_inbox
+			ALTER payload SET COMPRESSION lz4,
+			ALTER headers SET COMPRESSION lz4;
+	END IF;
+END $$;
+
 COMMENT ON TABLE @extschema@.webhook_inbox IS
 'webhook events, one row per tenant, source and event id; written by the webhook_inbox_ functions only';
 COMMENT ON COLUMN @extschema@.webhook_inbox.received_at IS
