@@ -53,24 +53,53 @@ typedef struct Member
 	JsonbValue	value;
 } Member;
 
-static void hash_container(pg_cryptohash_ctx *hash, JsonbContainer *container);
+/* A digest, with what is to be added to it: most parts are a few bytes. */
+typedef struct Hash
+{
+	pg_cryptohash_ctx *context;
+	size_t		pending;
+	uint8		buffer[1024];
+} Hash;
+
+static void hash_container(Hash *hash, JsonbContainer *container);
 
 static void
-hash_bytes_of(pg_cryptohash_ctx *hash, const void *bytes, size_t length)
+update_digest(Hash *hash, const void *bytes, size_t length)
 {
-	if (pg_cryptohash_update(hash, bytes, length) < 0)
+	if (pg_cryptohash_update(hash->context, bytes, length) < 0)
 		elog(ERROR, "could not compute a SHA-256 digest: %s",
-			 pg_cryptohash_error(hash));
+			 pg_cryptohash_error(hash->context));
 }
 
 static void
-hash_kind(pg_cryptohash_ctx *hash, char kind)
+flush_buffer(Hash *hash)
+{
+	update_digest(hash, hash->buffer, hash->pending);
+	hash->pending = 0;
+}
+
+static void
+hash_bytes_of(Hash *hash, const void *bytes, size_t length)
+{
+	if (length > sizeof(hash->buffer) - hash->pending)
+		flush_buffer(hash);
+	if (length > sizeof(hash->buffer))
+	{
+		update_digest(hash, bytes, length);
+		return;
+	}
+	memcpy(hash->buffer + hash->pending, bytes, length);
+	hash->pending += length;
+}
+
+static void
+hash_kind(Hash *hash, char kind)
 {
 	hash_bytes_of(hash, &kind, 1);
 }
 
 static void
-hash_count(pg_cryptohash_ctx *hash, uint32 count)
+hash_count(Hash *hash, uint32 count)
 {
 	uint32		ordered = pg_hton32(count);
 
@@ -78,7 +107,7 @@ hash_count(pg_cryptohash_ctx *hash, uint32 count)
 }
 
 static void
-hash_sized(pg_cryptohash_ctx *hash, const char *bytes, int length)
+hash_sized(Hash *hash, const char *bytes, int length)
 {
 	hash_count(hash, length);
 	hash_bytes_of(hash, bytes, length);
@@ -106,7 +135,7 @@ to_utf8(const char *string, int *length)
  * digits are never written out in decimal: 1e100000 is nine bytes here.
  */
 static void
-hash_number(pg_cryptohash_ctx *hash, Numeric number)
+hash_number(Hash *hash, Numeric number)
 {
 	bytea	   *wire = DatumGetByteaP(DirectFunctionCall1(numeric_send,
 														  NumericGetDatum(number)));
@@ -119,7 +148,7 @@ hash_number(pg_cryptohash_ctx *hash, Numeric number)
 }
 
 static void
-hash_string(pg_cryptohash_ctx *hash, const JsonbValue *string)
+hash_string(Hash *hash, const JsonbValue *string)
 {
 	int			length = string->val.string.len;
 	const char *bytes = to_utf8(string->val.string.val, &length);
@@ -129,7 +158,7 @@ hash_string(pg_cryptohash_ctx *hash, const JsonbValue *string)
 }
 
 static void
-hash_value(pg_cryptohash_ctx *hash, JsonbValue *value)
+hash_value(Hash *hash, JsonbValue *value)
 {
 	switch (value->type)
 	{
@@ -172,7 +201,7 @@ compare_members(const void *a, const void *b)
  * into UTF-8 still recognises its requests.
  */
 static void
-hash_members(pg_cryptohash_ctx *hash, JsonbContainer *container)
+hash_members(Hash *hash, JsonbContainer *container)
 {
 	uint32		count = JsonContainerSize(container);
 	JsonbIterator *iterator = JsonbIteratorInit(container);
@@ -203,7 +232,7 @@ hash_members(pg_cryptohash_ctx *hash, JsonbContainer *container)
 
 /* Hashes an array; a scalar document is kept as an array marked as one. */
 static void
-hash_elements(pg_cryptohash_ctx *hash, JsonbContainer *container)
+hash_elements(Hash *hash, JsonbContainer *container)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(container);
 	JsonbIteratorToken token;
@@ -222,7 +251,7 @@ hash_elements(pg_cryptohash_ctx *hash, JsonbContainer *container)
 }
 
 static void
-hash_container(pg_cryptohash_ctx *hash, JsonbContainer *container)
+hash_container(Hash *hash, JsonbContainer *container)
 {
 	check_stack_depth();
 	CHECK_FOR_INTERRUPTS();
@@ -234,43 +263,46 @@ hash_container(pg_cryptohash_ctx *hash, JsonbContainer *container)
 }
 
 /*
- * Returns a hash that is kept for the session: to make a new one takes OpenSSL
- * a good part of the time it needs for a request.  So it mustn't belong to the
- * transaction that happens to come first.
+ * Returns a context that is kept for the session: to make a new one takes
+ * OpenSSL a good part of the time it needs for a request.  So it mustn't
+ * belong to the transaction that happens to come first.
  */
 static pg_cryptohash_ctx *
-session_hash(void)
+session_context(void)
 {
-	static pg_cryptohash_ctx *hash;
+	static pg_cryptohash_ctx *context;
 	ResourceOwner saved_owner = CurrentResourceOwner;
 
-	if (hash == NULL)
+	if (context == NULL)
 	{
 		CurrentResourceOwner = ResourceOwnerCreate(NULL, "idempotency");
-		hash = pg_cryptohash_create(PG_SHA256);
+		context = pg_cryptohash_create(PG_SHA256);
 		CurrentResourceOwner = saved_owner;
 	}
-	return hash;
+	return context;
 }
 
 bytea *
 hash_request(Jsonb *request)
 {
-	pg_cryptohash_ctx *hash = session_hash();
+	Hash		hash;
 	bytea	   *digest = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
 
-	if (hash == NULL || pg_cryptohash_init(hash) < 0)
+	hash.context = session_context();
+	hash.pending = 0;
+	if (hash.context == NULL || pg_cryptohash_init(hash.context) < 0)
 		elog(ERROR, "could not initialize a SHA-256 digest: %s",
-			 pg_cryptohash_error(hash));
+			 pg_cryptohash_error(hash.context));
 
-	hash_bytes_of(hash, FORM_VERSION, strlen(FORM_VERSION));
-	hash_container(hash, &request->root);
+	hash_bytes_of(&hash, FORM_VERSION, strlen(FORM_VERSION));
+	hash_container(&hash, &request->root);
+	flush_buffer(&hash);
 
 	SET_VARSIZE(digest, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
-	if (pg_cryptohash_final(hash, (uint8 *) VARDATA(digest),
+	if (pg_cryptohash_final(hash.context, (uint8 *) VARDATA(digest),
 							PG_SHA256_DIGEST_LENGTH) < 0)
 		elog(ERROR, "could not compute a SHA-256 digest: %s",
-			 pg_cryptohash_error(hash));
+			 pg_cryptohash_error(hash.context));
 	return digest;
 }
 
