@@ -52,9 +52,9 @@ cmp_ok($swept, '>=', 1000, '... what had expired');
 is($node->safe_psql('postgres', q{
 		SELECT (SELECT count(*) FROM idempotency_keys WHERE key = 'alive'), (SELECT count(*) FROM webhook_inbox WHERE event_id = 'waiting')}),
 	'1|1', '... and nothing else');
+# (looked at before the storm is interrupted, which may leave errors)
+unlike(slurp_file($node->logfile), qr/(ERROR|FATAL|PANIC): /, 'no claim and no record met with an error');
 $storm->signal('INT');
 $storm->finish;
 $node->stop;
-unlike(slurp_file($node->logfile), qr/^(?!.*canceling statement|.*background worker|.*connection to client lost).*(ERROR|FATAL|PANIC): /m,
-	'no claim and no record met with an error');
 done_testing();
