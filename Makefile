@@ -4,7 +4,7 @@
 EXTENSION = idempotency
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
 
-COMMANDS = deps demo check check-examples check-versions bench bench-sweep
+COMMANDS = deps demo check check-examples check-versions bench bench-growth bench-sweep
 
 ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 
@@ -18,11 +18,20 @@ check: deps
 
 check-examples:
 	@tools/deps examples
+	@tools/deps bench
 	@tools/$@
 
-demo bench bench-sweep:
+demo bench-sweep:
 	@tools/deps server
 	@tools/$@
+
+bench:
+	@tools/deps bench
+	@tools/$@
+
+bench-growth:
+	@tools/deps bench
+	@ROWS=keys KEYS="10000 100000 1000000 10000000" tools/bench
 
 check-versions:
 	@tools/$@

@@ -1,0 +1,3 @@
+\set k random(1000000000000, 9999999999999)
+SELECT token FROM idempotency_claim('acme', :k::text, '{"amount": 100, "currency": "EUR"}') \gset
+SELECT idempotency_complete('acme', :k::text, :token, 201, '{"id": 42, "status": "paid"}');

@@ -1,0 +1,1 @@
+SELECT idempotency_sweep(1000);
