@@ -31,7 +31,7 @@ bench:
 
 bench-growth:
 	@tools/deps bench
-	@ROWS=keys KEYS="10000 100000 1000000 10000000" tools/bench
+	@PLOT= ROWS=keys KEYS="10000 100000 1000000 10000000" tools/bench
 
 check-versions:
 	@tools/$@

@@ -16,6 +16,7 @@ export async function connect() {
 		},
 
 		async fill(amount) {
+			await pgPool.query('TRUNCATE graphile_worker._private_jobs');
 			await pgPool.query("SELECT count(graphile_worker.add_job('shop', $2::json)) FROM generate_series(1, $1)",
 				[amount, request]);
 		},

@@ -94,3 +94,8 @@ CREATE PROCEDURE fill_inboxes(amount bigint) LANGUAGE sql AS $$
 	FROM generate_series(1, amount) ON CONFLICT DO NOTHING;
 	INSERT INTO bare_inbox SELECT * FROM webhook_inbox ON CONFLICT DO NOTHING
 $$;
+
+-- A hundred events; where their ids have KEY, each caller puts its own.
+CREATE TABLE batch AS
+SELECT jsonb_agg(jsonb_build_object('event_id', i || '_KEY', 'payload', '{"amount": 100, "currency": "EUR"}'::jsonb))::text AS events
+FROM generate_series(1, 100) AS i;
