@@ -52,7 +52,7 @@ plot curve('^new claims among') using 1:2 with linespoints linestyle 1
 set origin 0.33, 0.01
 set title 'claim + complete/s, connections'
 set format x '%g'
-set xtics (1, 2, 4, 8, 16, 32, 64)
+set xtics (1, 4, 16, 64)
 plot curve('^claim . complete, 1 connection') using 1:2 with linespoints linestyle 1
 
 set origin 0.66, 0.01
