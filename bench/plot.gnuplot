@@ -17,10 +17,10 @@ set origin 0, 0.3
 set size 1, 0.7
 set label 'How many times as good as what stands beside it: median, least and most' at screen 0.5, 0.985 center
 set logscale x 10
-set xrange [0.1:100]
+set xrange [*:*]
 set yrange [] reverse
 set ytics font ',10' scale 0
-set xtics (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+set xtics (0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 set lmargin 62
 set tmargin 3
 set offsets 0, 0, 0.7, 0.7
