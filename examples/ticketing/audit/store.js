@@ -14,11 +14,11 @@ export function storeOf({ sql, database, server }, table) {
 	/**
 	 * What is there can't be there twice, whoever writes it.
 	 *
-	 * @param {string[]} columns  that may occur once together
+	 * @param {string[]} columns  that may occur once together, in any order
 	 */
 	async function isUnique(...columns) {
 		await assert.rejects(sql.query(`INSERT INTO ${table} SELECT * FROM ${table} LIMIT 1`), { code: '23505', table });
-		assert((await uniqueIndexes()).some((index) => String(index) === String(columns)), `nothing keeps ${columns} unique`);
+		assert((await uniqueIndexes()).some((index) => String(index.sort()) === String(columns.sort())), `nothing keeps ${columns} unique`);
 	}
 
 	async function everyUniqueIndexBeginsWithTenant() {
