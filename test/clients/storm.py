@@ -142,7 +142,11 @@ class Client:
 	# What these consist of.
 
 	def query(self, sql, *parameters):
-		return self.connection.execute(sql, parameters).fetchone()
+		try:
+			return self.connection.execute(sql, parameters).fetchone()
+		except ValueError as error:
+			# where it prepares a statement, psycopg does not expect a pooler's word beside the server's
+			raise psycopg.InternalError(str(error)) from error
 
 	def claim(self, key, lease=None):
 		return self.query("""
