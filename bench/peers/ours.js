@@ -41,7 +41,7 @@ export async function connect() {
 		/** Hands events to the handler until there are none. */
 		async drain(handle) {
 			for (;;) {
-				const { rows } = await query('fetch', `SELECT * FROM webhook_inbox_fetch(${batchSize}, 'shop')`);
+				const { rows } = await query('fetch', `SELECT event_id, token, payload FROM webhook_inbox_fetch(${batchSize}, 'shop')`);
 				if (!rows.length) return;
 				for (const event of rows) await handle(event.payload);
 				await query('finish', `
