@@ -4,7 +4,7 @@
 EXTENSION = idempotency
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
 
-COMMANDS = deps demo check check-examples check-versions bench bench-growth bench-sweep
+COMMANDS = deps demo check check-examples check-versions bench bench-growth bench-instructions bench-sweep
 
 ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 
@@ -32,6 +32,11 @@ bench:
 bench-growth:
 	@tools/deps bench
 	@PLOT= ROWS=keys KEYS="10000 100000 1000000 10000000" tools/bench
+
+bench-instructions:
+	@tools/deps server
+	@tools/deps valgrind
+	@tools/$@
 
 check-versions:
 	@tools/$@
