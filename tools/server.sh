@@ -64,6 +64,10 @@ install_extension()
 	local folder
 	local root=$work/root
 
+	[ -x "$PG_CONFIG" ] || {		# what it would print is copied below
+		echo "there is no $PG_CONFIG"
+		return 1
+	}
 	pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
 	bindir=$root$("$PG_CONFIG" --bindir)
 	mkdir -p "$bindir"
