@@ -56,11 +56,11 @@ REGRESS = claim complete lease expiry mismatch release token execute lookup \
 	settings tenant privileges trust savepoints two_phase search_path lifecycle \
 	extremes encoding sweep forget_tenant grant activity \
 	record batch fetch stream finish requeue process inbox_errors \
-	plans
+	streak inbox_streak compression plans
 REGRESS_OPTS = --inputdir=test --load-extension=$(EXTENSION)
 
 ISOLATION = holder wait takeover sweeping forgetting many_locks snapshot deadlock independent workers rename \
-	inbox_record inbox_fetch inbox_stream inbox_turns
+	inbox_record inbox_fetch inbox_stream inbox_turns streak_race inbox_streak_race
 ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=$(EXTENSION)
 
 PG_CONFIG ?= pg_config
