@@ -1,0 +1,7 @@
+# A first claim, beside the bare INSERT.
+new_database claims
+PGDATABASE=claims
+row 'a new claim' 'claims/s'
+beside 'ours' '' per_second claim 1
+beside 'the bare INSERT' '>= 0.97' per_second insert 1
+take_turns
