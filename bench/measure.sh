@@ -29,7 +29,8 @@ per_second()
 {
 	local script=$bench/sql/$1.sql clients=$2 known
 	[ -e "$script" ] || script=$work/$1.sql
-	known=$work/rate.${*//[^a-zA-Z0-9]/_}.$PGDATABASE.$PGPORT
+	known="$* $PGDATABASE $PGPORT ${PGOPTIONS:-}"
+	known=$work/rate.${known//[^a-zA-Z0-9]/_}
 	shift 2
 	[ -e "$known" ] || run "$script" 10 -c "$clients" "$@" >"$known"
 	run "$script" "$(awk -v "seconds=$SECONDS_EACH" -v "clients=$clients" \

@@ -23,6 +23,11 @@ beside 'record one by one' '>= 12' per_second record 1
 beside 'INSERT ... SELECT by hand' '' times 100 per_second insert_batch 1
 take_turns
 
+row 'record a batch of 100, durable' 'events/s'
+beside 'ours' '' times 100 durably per_second record_batch 1
+beside 'record one by one' '>= 12' durably per_second record 1
+take_turns
+
 new_database drain
 PGDATABASE=drain
 sql -c "CALL fill_inboxes($(scaled $((40000 * ROUNDS))))" -c 'VACUUM ANALYZE'
