@@ -1,13 +1,14 @@
 // Prints how often in a second a peer does something:
 //   node rate.js PEER order|replay|enqueue|drain CLIENTS SECONDS
-// To drain, it works off as many events as there are made first.
+// To drain, it works off as many events as were made first, about as many as the
+// peer can in that time.
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 
 const [peerName, operation, clients, seconds] = process.argv.slice(2);
-const { connect } = await import(`./peers/${peerName}.js`);
+const { connect, drainedPerSecond } = await import(`./peers/${peerName}.js`);
 const knownKeys = 100000;
-const eventsPerSecond = 4000;
+const due = Math.ceil(drainedPerSecond * seconds);
 
 const newKey = { replay: () => String(1 + Math.floor(Math.random() * knownKeys)) }[operation] ?? randomUUID;
 
@@ -24,7 +25,6 @@ async function repeat(peers) {
 }
 
 async function drain(peers) {
-	const due = Math.ceil(eventsPerSecond * seconds);
 	let times = 0;
 	await Promise.all(peers.map((peer) => peer.drain(async () => { times++; })));
 	if (times !== due) throw new Error(`of ${due} events, ${times} were handed out`);
@@ -42,7 +42,7 @@ async function vacuum() {
 const peers = [];
 for (let i = 0; i < clients; i++) peers.push(await connect());
 if (operation === 'drain') {
-	await peers[0].fill(Math.ceil(eventsPerSecond * seconds));
+	await peers[0].fill(due);
 	await vacuum();
 }
 const start = performance.now();

@@ -3,6 +3,7 @@ import pg from 'pg';
 
 const request = { amount: 100, currency: 'EUR' };
 const logger = new Logger(() => () => {});
+export const drainedPerSecond = 4000;
 
 /** A queue whose jobs are unique by key until they are done, when they are deleted. */
 export async function connect() {

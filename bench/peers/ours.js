@@ -3,6 +3,7 @@ import pg from 'pg';
 const request = { amount: 100, currency: 'EUR' };
 const response = JSON.stringify({ id: 42, status: 'paid' });
 const batchSize = 50;
+export const drainedPerSecond = 30000;
 
 /** One connection and what is measured on it. */
 export async function connect() {

@@ -3,6 +3,7 @@ import PgBoss from 'pg-boss';
 const queue = 'shop';
 const request = { amount: 100, currency: 'EUR' };
 const batchSize = 50;
+export const drainedPerSecond = 15000;
 
 /** A queue whose jobs are unique by key for the longest time it allows: half a day. */
 export async function connect() {
