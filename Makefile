@@ -4,7 +4,7 @@
 EXTENSION = idempotency
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
 
-COMMANDS = deps demo check check-examples check-versions bench bench-growth bench-instructions bench-sweep
+COMMANDS = deps demo check check-examples check-versions freeze bench bench-growth bench-instructions bench-sweep
 
 ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 
@@ -38,7 +38,7 @@ bench-instructions:
 	@tools/deps valgrind
 	@tools/$@
 
-check-versions:
+check-versions freeze:
 	@tools/$@
 
 else
@@ -56,7 +56,7 @@ REGRESS = claim complete lease expiry mismatch release token execute lookup \
 	settings tenant privileges trust savepoints two_phase search_path lifecycle \
 	extremes encoding sweep forget_tenant grant activity \
 	record batch fetch stream finish requeue process inbox_errors \
-	streak inbox_streak compression plans
+	streak inbox_streak compression lock_tags stored_rows plans
 REGRESS_OPTS = --inputdir=test --load-extension=$(EXTENSION)
 
 ISOLATION = holder wait takeover sweeping forgetting many_locks snapshot deadlock independent workers rename \

@@ -12,8 +12,8 @@ our @EXPORT = qw(make_every_state digest answers goes_on);
 # Makes the rows.  The bodies have all that a dump or a protocol may trip over.
 sub make_every_state
 {
-	my ($node) = @_;
-	$node->safe_psql('postgres', q{
+	my ($node, $db) = @_;
+	$node->safe_psql($db, q{
 		SELECT idempotency_claim('acme', 'held', '{"n": 1}', lease => '1 h');
 		SELECT idempotency_claim('acme', 'lapsed', '{"n": 1}', lease => '0');
 		SELECT idempotency_claim('acme', 'without request', lease => '0');

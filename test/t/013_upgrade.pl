@@ -18,7 +18,7 @@ $old->safe_psql('postgres', q{
 	CREATE EXTENSION idempotency;
 	CREATE ROLE app;
 	GRANT EXECUTE ON FUNCTION idempotency_claim TO app;});
-make_every_state($old);
+make_every_state($old, 'postgres');
 my $digest = digest($old, 'postgres');
 my $answers = answers($old, 'postgres');
 is(digest($old, 'postgres'), $digest, 'answering changes nothing');

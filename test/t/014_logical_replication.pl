@@ -45,7 +45,7 @@ sub lookup
 		SELECT key, l.* FROM idempotency_keys, idempotency_lookup(tenant_id, key, scope) AS l ORDER BY tenant_id, key});
 }
 
-make_every_state($publisher);
+make_every_state($publisher, 'postgres');
 arrives('claims, completions, events and what becomes of them arrive');
 is(lookup($subscriber), lookup($publisher), '... and can be looked up');
 is( $publisher->safe_psql('postgres', q{
