@@ -8,12 +8,16 @@ use PostgreSQL::Test::Utils;
 
 our @EXPORT_OK = qw(catalog differences);
 
-# Lets a database's extension go, and keeps its objects.
+# Lets a database's extension go, and keeps its objects.  Types that come with an
+# object go with it; some servers list them, too.
 my $detach = q{
-	SELECT format('ALTER EXTENSION idempotency DROP %s %s', type, identity)
-	FROM pg_depend, pg_identify_object(classid, objid, objsubid)
+	SELECT format('ALTER EXTENSION idempotency DROP %s %s', i.type, identity)
+	FROM pg_depend CROSS JOIN pg_identify_object(classid, objid, objsubid) AS i
+	LEFT JOIN pg_type AS t ON (t.tableoid, t.oid) = (classid, objid)
+	LEFT JOIN pg_class AS c ON c.oid = typrelid
 	WHERE deptype = 'e' AND refclassid = 'pg_extension'::regclass
 		AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'idempotency')
+		AND (t.oid IS NULL OR relkind = 'c')
 	\gexec
 	DROP EXTENSION idempotency;
 };
