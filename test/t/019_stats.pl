@@ -19,6 +19,10 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = 'idempotency'\
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION idempotency');
 is($node->safe_psql('postgres', $counted), '', 'nothing is counted at first');
+# of 1024 databases: two times 8 bytes, and a number for each counter
+is($node->safe_psql('postgres', q{
+		SELECT size, (SELECT count(*) FROM json_object_keys(row_to_json(s))) FROM idempotency_stats AS s, pg_shmem_allocations WHERE name = 'idempotency'}),
+	1024 * (16 + 8 * 15) . '|16', 'the memory is laid out as in all versions that share it');
 
 $node->safe_psql('postgres', q{
 	SELECT idempotency_complete('acme', 'a', token) FROM idempotency_claim('acme', 'a', '{"n": 1}');

@@ -44,6 +44,18 @@ my $files = q{
 	SELECT relname, pg_relation_filenode(oid) FROM pg_class
 	WHERE relname IN ('idempotency_keys', 'webhook_inbox') ORDER BY 1};
 
+# What programs and open sessions rely on: functions, columns, and types as a whole.
+my $contract = q{
+	SELECT p.oid, p.oid::regprocedure::text, pg_get_function_arguments(p.oid), pg_get_function_result(p.oid)
+	FROM pg_proc AS p JOIN pg_depend AS d ON (classid, objid, deptype) = (p.tableoid, p.oid, 'e')
+	JOIN pg_extension AS e ON (refclassid, refobjid, extname) = (e.tableoid, e.oid, 'idempotency')
+	UNION ALL
+	SELECT attrelid, attrelid::regclass::text, attname, format_type(atttypid, atttypmod)
+	FROM pg_attribute WHERE attrelid IN ('idempotency_keys'::regclass, 'webhook_inbox'::regclass) AND attnum > 0
+	UNION ALL
+	SELECT attrelid, attrelid::regclass::text, '', string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
+	FROM pg_attribute WHERE attrelid IN ('webhook_event'::regclass, 'idempotency_response'::regclass) GROUP BY attrelid};
+
 ok(create('newest', $newest), "the newest version, $newest, can be installed");
 my $catalog = catalog($node, 'newest');
 foreach my $version (sort keys %released)
@@ -54,9 +66,11 @@ foreach my $version (sort keys %released)
 	make_every_state($node, $db);
 	my $answers = answers($node, $db);
 	my $rows = $node->safe_psql($db, $files);
+	my $promised = $node->safe_psql($db, $contract);
 	is($node->psql($db, "ALTER EXTENSION idempotency UPDATE TO '$newest'"), 0, "... updated to $newest");
 	my $updated = catalog($node, $db);
 	ok($updated eq $catalog, '... it is the same as a new one') or diag differences($catalog, $updated);
+	unlike(differences($promised, $node->safe_psql($db, $contract)), qr/^-/m, '... every function, type and column is still there');
 	is($node->safe_psql($db, $files), $rows, '... no table was rewritten');
 	is(answers($node, $db), $answers, '... the old answers are replayed');
 	goes_on($node, $db);
