@@ -4,10 +4,11 @@
 package NextVersion;
 use strict;
 use warnings;
+use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# Of the test modules, those that name a folder are for the tests' server.
+# The server to build for.  That in PATH is the tests' copy of its program files.
 my $pg_config = $ENV{PG_CONFIG} or die 'PG_CONFIG does not name the server to build for';
 
 my $c_function = q{
@@ -69,6 +70,18 @@ sub replace_functions
 		WHERE probin IS NOT NULL});
 }
 
+# All that makes a version: its own script, or an older one's and the updates.
+sub whole_script
+{
+	my ($folder, $version) = @_;
+	my $script = "$folder/idempotency--$version.sql";
+	return slurp_file($script) if -e $script;
+
+	my ($update) = glob "$folder/idempotency--*--$version.sql";
+	my ($previous) = $update =~ /idempotency--(.+)--/;
+	return whole_script($folder, $previous) . slurp_file($update);
+}
+
 # Builds the next version.  The server has the current one, and says what is in it.
 sub build
 {
@@ -79,9 +92,8 @@ sub build
 	mkdir $source;
 	system_or_bail('cp', '-a', 'Makefile', 'idempotency.control', 'src', 'sql', $source);
 	append_to_file("$source/src/next.c", $c_function);
+	append_to_file("$source/sql/idempotency--$self->{next_version}.sql", whole_script("$source/sql", $self->{version}) . $script);
 	append_to_file("$source/sql/idempotency--$self->{version}--$self->{next_version}.sql", $script);
-	append_to_file("$source/sql/idempotency--$self->{next_version}.sql",
-		slurp_file("$source/sql/idempotency--$self->{version}.sql") . $script);
 	system_or_bail('sed', '-i', "s/^default_version = .*/default_version = '$self->{next_version}'/", "$source/idempotency.control");
 	unlink "$source/src/idempotency.o";		# it tells the version
 	make($source, 'all');
