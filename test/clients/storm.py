@@ -30,6 +30,7 @@ WAITS = (datetime.timedelta(0), datetime.timedelta(milliseconds=20))
 # The SQLSTATEs, or their beginnings, that end an attempt but not the client.
 CONNECTION_LOST = ('08', '57P')
 TRY_AGAIN = ('40', '57014', 'IK004')
+SHARD_LOST = ('XX000',)     # of a proxy
 
 MICROSECOND = datetime.timedelta(microseconds=1)
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
@@ -51,6 +52,7 @@ class Client:
 		self.options = options
 		self.deadline = time.monotonic() + options.seconds
 		self.connection = None
+		self.try_again = TRY_AGAIN + SHARD_LOST if options.proxy else TRY_AGAIN
 		self.ways = {'one': self.one, 'two': self.two, 'execute': self.execute, 'left': self.left}
 		# a line is one write, which O_APPEND keeps in one piece
 		self.files = {name: open(f'{options.folder}/{name}', 'a', buffering=1)
@@ -98,13 +100,16 @@ class Client:
 			if self.connection is not None:
 				self.connection.close()
 				self.connection = None
-		elif error.sqlstate is None or not error.sqlstate.startswith(TRY_AGAIN):
+		elif error.sqlstate is None or not error.sqlstate.startswith(self.try_again):
 			raise error
 
 	# Ways of working.  Each returns the outcome and the body of the answer.
 
 	def one(self, key):
 		"""In one transaction."""
+		if self.options.proxy:
+			return self.query('SELECT outcome, body FROM claim_and_work(%s, %s, %s, %s)',
+				self.tenant(key), key, request(key), random.choice(WAITS))
 		with self.connection.transaction():
 			outcome, token, data, body = self.claim(key)
 			if outcome in ('claimed', 'resumed'):
@@ -119,9 +124,7 @@ class Client:
 		if outcome in ('claimed', 'resumed'):
 			if data is None:
 				data = self.call(key, token, lease)
-			with self.connection.transaction():
-				body = self.work(key, data['call'])
-				self.complete(key, token, body)
+			body = self.finish(key, token, data['call'])
 		return outcome, body
 
 	def execute(self, key):
@@ -129,8 +132,8 @@ class Client:
 		with self.connection.transaction():
 			return self.query("""
 				SELECT outcome, response_body
-				FROM idempotency_execute('acme', %s, %s, 'handle(jsonb)', wait => %s)""",
-				key, request(key), random.choice(WAITS))
+				FROM idempotency_execute(%s, %s, %s, 'handle(jsonb)', wait => %s)""",
+				self.tenant(key), key, request(key), random.choice(WAITS))
 
 	def left(self, key):
 		"""Never finished: the client goes away after its call."""
@@ -140,6 +143,9 @@ class Client:
 		return 'left' if outcome in ('claimed', 'in_progress') else outcome, body
 
 	# What these consist of.
+
+	def tenant(self, key):
+		return self.options.tenants[int(key.split('-')[1]) % len(self.options.tenants)]
 
 	def query(self, sql, *parameters):
 		try:
@@ -151,8 +157,8 @@ class Client:
 	def claim(self, key, lease=None):
 		return self.query("""
 			SELECT outcome, token, recovery_data, response_body
-			FROM idempotency_claim('acme', %s, %s, lease => %s, wait => %s)""",
-			key, request(key), lease, random.choice(WAITS))
+			FROM idempotency_claim(%s, %s, %s, lease => %s, wait => %s)""",
+			self.tenant(key), key, request(key), lease, random.choice(WAITS))
 
 	def claim_lease(self, key, lease):
 		with self.connection.transaction():
@@ -167,8 +173,8 @@ class Client:
 		self.note('calls', key, token)
 		data = {'call': token}
 		with self.connection.transaction():
-			lease_end, = self.query("SELECT idempotency_checkpoint('acme', %s, %s, 'called', %s, lease => %s)",
-				key, token, json.dumps(data), lease)
+			lease_end, = self.query("SELECT idempotency_checkpoint(%s, %s, %s, 'called', %s, lease => %s)",
+				self.tenant(key), key, token, json.dumps(data), lease)
 		self.note('leases', key, token, (lease_end - EPOCH) // MICROSECOND, 'called')
 		return data
 
@@ -177,7 +183,16 @@ class Client:
 		return body
 
 	def complete(self, key, token, body):
-		self.query("SELECT idempotency_complete('acme', %s, %s, 200, %s)", key, token, body)
+		self.query('SELECT idempotency_complete(%s, %s, %s, 200, %s)', self.tenant(key), key, token, body)
+
+	def finish(self, key, token, call):
+		if self.options.proxy:
+			body, = self.query('SELECT work_and_complete(%s, %s, %s, %s)', self.tenant(key), key, token, call)
+			return body
+		with self.connection.transaction():
+			body = self.work(key, call)
+			self.complete(key, token, body)
+		return body
 
 
 def request(key):
@@ -190,6 +205,8 @@ parser.add_argument('--name', required=True, help='of the client, in what it wri
 parser.add_argument('--folder', required=True, help='where to write that down')
 parser.add_argument('--keys', type=int, required=True, help='how many keys there are')
 parser.add_argument('--seconds', type=int, required=True, help='how long to go on asking')
+parser.add_argument('--tenants', nargs='+', default=['acme'])
+parser.add_argument('--proxy', action='store_true', help='the server is a proxy')
 parser.add_argument('--isolation', default='READ_COMMITTED')
 parser.add_argument('--prepare', action='store_true', help='prepare each statement')
 Client(parser.parse_args()).run()

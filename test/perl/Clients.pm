@@ -35,7 +35,29 @@ my $tables = q{
 	LANGUAGE sql AS $$
 		SELECT work(request ->> 'key')
 	$$;
+
+	-- What has to be one transaction, for clients whose calls are one each.
+	CREATE FUNCTION work_and_complete(tenant_id text, key text, token bigint, call bigint) RETURNS text
+	LANGUAGE plpgsql AS $$
+	DECLARE
+		body text := work(key, call);
+	BEGIN
+		PERFORM idempotency_complete(tenant_id, key, token, 200, body);
+		RETURN body;
+	END $$;
+	CREATE FUNCTION claim_and_work(tenant_id text, key text, request jsonb, wait interval, OUT outcome text, OUT body text)
+	LANGUAGE plpgsql AS $$
+	DECLARE
+		c record;
+	BEGIN
+		SELECT * INTO c FROM idempotency_claim(tenant_id, key, request, wait => wait);
+		outcome := c.outcome;
+		body := CASE WHEN c.token IS NULL THEN c.response_body ELSE work_and_complete(tenant_id, key, c.token, NULL) END;
+	END $$;
 };
+
+# What clients of a proxy call beside the extension.
+our $routed = '{"work_and_complete(text,text,bigint,bigint)","claim_and_work(text,text,jsonb,interval)"}';
 
 # What they write down.  Times are in microseconds since 1970, as tokens are.
 my $notes = q{
@@ -45,7 +67,8 @@ my $notes = q{
 };
 
 # Of a server that is set up but not started: it is, then.  The options are how
-# many clients and keys there are.
+# many clients and keys there are; and, if the server is a proxy, the shards,
+# which are started in its place.
 sub new
 {
 	my ($class, $node, %options) = @_;
@@ -55,10 +78,20 @@ sub new
 	append_to_file($self->notes($_), '') foreach 'answers', 'leases', 'calls';
 	open $self->{answers}, '<', $self->notes('answers') or die $!;
 	$self->{progress} = 0;
-	$node->append_conf('postgresql.conf', $settings);
-	$node->start;
-	$node->safe_psql('postgres', $tables);
+	foreach my $shard ($self->shards($node))
+	{
+		$shard->append_conf('postgresql.conf', $settings);
+		$shard->start;
+		$shard->safe_psql('postgres', $tables);
+	}
 	return $self;
+}
+
+# Where the keys of a server are: there, or behind it.
+sub shards
+{
+	my ($self, $node) = @_;
+	return @{ $self->{shards} // [$node] };
 }
 
 # The file of what the clients wrote down of one kind.
@@ -112,7 +145,8 @@ sub ride_out
 	is($accidents_left, 0, '... after all accidents');
 }
 
-# Tests what there is in the end, on a server that clients were working with.
+# Tests what there is in the end, on a server that clients were working with; if
+# it is a proxy, it has views of the tables of all shards.
 sub check
 {
 	my ($self, $node) = @_;
@@ -147,14 +181,15 @@ sub check
 
 	my $claim_unfinished = q{
 		FROM idempotency_keys AS k LEFT JOIN leases AS l ON l.key = k.key AND point = 'called',
-			LATERAL idempotency_claim('acme', k.key) AS c
+			LATERAL idempotency_claim(k.tenant_id, k.key) AS c
 		WHERE completed_at IS NULL};
 	is($ask->("SELECT DISTINCT c.outcome, count(*) $claim_unfinished GROUP BY 1"),
 		'in_progress|' . $ask->(q{SELECT count(DISTINCT key) FROM answers WHERE outcome = 'left'}),
 		'what was left alone, and that only, is unfinished');
-	is($ask->("SET idempotency.clock_offset = '2 h';
-		SELECT DISTINCT c.outcome, l.token IS NULL OR c.recovery_data ->> 'call' = l.token::text $claim_unfinished"),
+	$_->safe_psql('postgres', q{ALTER DATABASE postgres SET idempotency.clock_offset = '2 h'}) foreach $self->shards($node);
+	is($ask->("SELECT DISTINCT c.outcome, l.token IS NULL OR c.recovery_data ->> 'call' = l.token::text $claim_unfinished"),
 		'resumed|t', '... and goes on from its checkpoint once its lease is over');
+	$_->safe_psql('postgres', 'ALTER DATABASE postgres RESET idempotency.clock_offset') foreach $self->shards($node);
 }
 
 1;
