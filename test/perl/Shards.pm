@@ -19,6 +19,13 @@ sub new
 	return $self;
 }
 
+# How to connect to one of them.
+sub address
+{
+	my ($node) = @_;
+	return 'host=' . $node->host . ' port=' . $node->port . ' dbname=postgres';
+}
+
 sub all
 {
 	my ($self) = @_;
@@ -29,7 +36,7 @@ sub all
 sub set_up
 {
 	my ($self) = @_;
-	system_or_bail("$folder/setup", map { $_->connstr('postgres') } $self->all);
+	system_or_bail("$folder/setup", map { address($_) } $self->all);
 }
 
 # What the generator writes, or with functions, what it writes for these.
@@ -77,7 +84,7 @@ sub shard_of
 {
 	my ($self, $tenant) = @_;
 	my $server = $self->{proxy}->safe_psql('postgres', "SELECT idempotency_shard('$tenant')");
-	my ($shard) = grep { $_->connstr('postgres') eq $server } @{ $self->{shards} };
+	my ($shard) = grep { address($_) eq $server } @{ $self->{shards} };
 	return $shard;
 }
 

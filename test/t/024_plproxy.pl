@@ -76,7 +76,7 @@ sub set_up_anew
 	my @servers = @_;
 	ask('CREATE DATABASE anew');
 	my ($out, $err) = ('', '');
-	IPC::Run::run([ 'sharding/plproxy/setup', $proxy->connstr('anew'), map { $_->connstr('postgres') } @servers ], '>', \$out, '2>', \$err);
+	IPC::Run::run([ 'sharding/plproxy/setup', $proxy->connstr('anew'), map { Shards::address($_) } @servers ], '>', \$out, '2>', \$err);
 	my $made = $proxy->safe_psql('anew', q{SELECT count(*) FROM pg_proc WHERE proname = 'idempotency_claim'});
 	ask('DROP DATABASE anew');
 	return ($made, $err);
@@ -93,6 +93,8 @@ $shards[0]->safe_psql('postgres', $add->('later(tenant_id text)'));
 like($sharded->definitions, qr/FUNCTION public\.later\(tenant_id text\)/, 'one whose first argument is a tenant is routed');
 ($made, $err) = set_up_anew(@shards);
 like($err, qr/the extension in .* is not that in /, 'shards that differ are refused');
+($made, $err) = set_up_anew($proxy);
+like($err, qr/the extension is not in /, '... or that have none');
 $shards[0]->safe_psql('postgres', $remove->('later(tenant_id text)'));
 ($made, $err) = set_up_anew(@shards);
 is("$made $err", '1 ', '... and the same ones are not');
@@ -201,6 +203,28 @@ is(ask(q{SELECT DISTINCT outcome, response_body FROM tenants, idempotency_claim(
 	'once they are back, all is there');
 is(ask("SELECT string_agg(tenant_id, ' ' ORDER BY tenant_id) FROM webhook_inbox_fetch(100)"), join(' ', sort @lost),
 	'... and what was not handed out can be');
+ask(q{SELECT idempotency_forget_tenant(tenant) FROM tenants});
+
+# A partition is moved, as docs/sharding.md says.
+my ($traveller, $from, $to) = ($lost[0], $down, $up[0]);
+my $partition = ask("SELECT hashtext('$traveller') & 15");
+my ($recipe) = slurp_file('docs/sharding.md') =~ /### Moving a partition\n(.*?)\n###/s;
+my ($stop, $move, $go) = map { s/\bp5\b/p$partition/gr =~ s/= 5\b/= $partition/gr =~ s/host=shard4 dbname=app/Shards::address($to)/ger }
+  $recipe =~ /```\w*\n(.*?)```/gs;
+ask(q{
+	SELECT idempotency_complete(tenant, 'before', token, 200, 'kept') FROM tenants, idempotency_claim(tenant, 'before', '{}');
+	SELECT webhook_inbox_record(tenant, 'shop', 'before') FROM tenants});
+ask($stop);
+is(told('postgres', "SELECT outcome FROM idempotency_claim('$traveller', 'before', '{}')"), 'XX000', 'while a partition moves, its tenants get errors');
+is(told('postgres', "SELECT outcome FROM idempotency_claim('$kept[0]', 'before', '{}')"), 'replay', '... and others go on');
+($out, $err) = ask($move, node => $from);
+is($err, '', '... to another shard');
+ask($go);
+$shard_of{$traveller} = $sharded->shard_of($traveller);
+is($shard_of{$traveller}, $to, '... which the proxy knows');
+is(told('postgres', "SELECT outcome, response_body FROM idempotency_claim('$traveller', 'before', '{}')"), 'replay|kept', '... its keys are there');
+is($from->safe_psql('postgres', "SELECT count(*) FROM idempotency_keys WHERE tenant_id = '$traveller'"), '0', '... and no more where they were');
+is(ask("SELECT string_agg(tenant_id, ' ' ORDER BY tenant_id) FROM webhook_inbox_fetch(100)"), join(' ', sort @tenants), '... every event is handed out once');
 ask(q{SELECT idempotency_forget_tenant(tenant) FROM tenants});
 
 # The storm.  Now and then a shard is killed, or a session of the proxy's.
