@@ -68,7 +68,7 @@ BEGIN
 			_left := _left - _found;
 			_was_reached := true;
 			EXIT WHEN _left <= 0;
-		EXCEPTION WHEN internal_error OR admin_shutdown OR crash_shutdown OR cannot_connect_now THEN
+		EXCEPTION WHEN internal_error OR admin_shutdown OR crash_shutdown THEN
 			RAISE WARNING 'a shard was passed over: %%', SQLERRM;
 		END;
 	END LOOP;
