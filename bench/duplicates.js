@@ -48,6 +48,8 @@ const inTransaction = (claim, complete) => ({
 	ask: claim,
 });
 
+const claim = (client, key) => client.run("SELECT * FROM idempotency_claim('acme', $1, $2)", [key, request]);
+
 const completeByHand = (client, key) => client.run(
 	`UPDATE bare SET response_status = 201, completed_at = clock_timestamp(), lease_expires_at = NULL
 	WHERE tenant_id = 'acme' AND key = $1 AND scope = ''`, [key]);
@@ -84,10 +86,14 @@ const redis = {
 };
 
 const peer = {
-	ours: inTransaction(
-		(client, key) => client.run("SELECT * FROM idempotency_claim('acme', $1, $2)", [key, request]),
-		(client, key, { rows: [{ token }] }) => client.run("SELECT idempotency_complete('acme', $1, $2)", [key, token]),
-	),
+	ours: {
+		...inTransaction(claim,
+			(client, key, { rows: [{ token }] }) => client.run("SELECT idempotency_complete('acme', $1, $2)", [key, token])),
+		async ask(client, key) {
+			const { rows: [{ outcome }] } = await claim(client, key);
+			if (outcome !== 'in_progress' && outcome !== 'replay') throw new Error(`the outcome was ${outcome}`);
+		},
+	},
 	by_hand: byHand,
 	plpgsql: inTransaction(
 		(client, key) => client.run("SELECT * FROM claim_by_hand('acme', $1, $2)", [key, request]),

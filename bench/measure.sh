@@ -12,32 +12,41 @@ new_database()
 }
 
 # Runs pgbench: run SCRIPT TRANSACTIONS [ARGUMENT...], the argument -M simple
-# for scripts whose text matters
+# for scripts whose text matters.  An aborted client is a failure.
 run()
 {
 	local script=$1 transactions=$2
 	shift 2
 	pgbench -n -M prepared --max-tries=1000 -t "$transactions" \
-		-f "$script" "$@" 2>>"$work/pgbench.log" >"$work/pgbench.out"
-	grep -q '^number of failed transactions: 0 ' "$work/pgbench.out"
+		-f "$script" "$@" 2>>"$work/pgbench.log" >"$work/pgbench.out" &&
+	grep -q '^number of failed transactions: 0 ' "$work/pgbench.out" || return
 	sed -n 's/^tps = \([0-9.]*\).*/\1/p' "$work/pgbench.out"
 }
 
+# how many transactions are so many seconds: fitting SECONDS CLIENTS RATE
+fitting()
+{
+	awk -v "seconds=$1" -v "clients=$2" -v "rate=$3" \
+		'BEGIN { n = int(rate * seconds / clients); print n < 5 ? 5 : n }'
+}
+
 # Transactions per second: per_second SCRIPT CLIENTS [ARGUMENT...].  How many
-# fit into the time is known from the time before.
+# fit into the time is known from the time before; the first time, from runs that
+# don't count.
 per_second()
 {
-	local script=$bench/sql/$1.sql clients=$2 known
+	local script=$bench/sql/$1.sql clients=$2 known rate
 	[ -e "$script" ] || script=$work/$1.sql
 	known="$* $PGDATABASE $PGPORT ${PGOPTIONS:-}"
 	known=$work/rate.${known//[^a-zA-Z0-9]/_}
 	shift 2
-	[ -e "$known" ] || run "$script" 10 -c "$clients" "$@" >"$known"
-	run "$script" "$(awk -v "seconds=$SECONDS_EACH" -v "clients=$clients" \
-		'{ n = int($1 * seconds / clients); print n < 5 ? 5 : n }' "$known")" \
-		-c "$clients" -j $((clients > 1 ? 2 : 1)) "$@" >"$known.new"
-	mv "$known.new" "$known"
-	cat "$known"
+	set -- -c "$clients" -j $((clients > 1 ? 2 : 1)) "$@"
+	[ -e "$known" ] || {
+		rate=$(run "$script" 10 "$@") &&
+		run "$script" "$(fitting 0.3 "$clients" "$rate")" "$@" >"$known"
+	} || return
+	rate=$(run "$script" "$(fitting "$SECONDS_EACH" "$clients" "$(cat "$known")")" "$@") || return
+	echo "$rate" | tee "$known"
 }
 
 # The same with clients that run in Node: in_node PEER OPERATION CLIENTS
@@ -57,7 +66,8 @@ over_slow_network()
 	PGPORT=$slow_port "$@"
 }
 
-# Many connections take a while to get going.
+# What a session does for the first time counts less: where that differs, or
+# where there are many sessions.
 for_longer()
 {
 	SECONDS_EACH=$(awk "BEGIN { print 3 * $SECONDS_EACH }") "$@"

@@ -21,7 +21,7 @@ export async function connect() {
 		},
 
 		async fill(amount) {
-			await boss.purgeQueue(queue);
+			await boss.clearStorage();
 			await boss.insert(Array.from({ length: amount }, () => ({ name: queue, data: request })));
 		},
 

@@ -17,20 +17,21 @@ beside 'ours' '' per_second record 1
 beside 'INSERT ON CONFLICT by hand' '' per_second insert_event 1
 take_turns
 
+new_database batches
 row 'record a batch of 100' 'events/s'
-beside 'ours' '' times 100 per_second record_batch 1
+beside 'ours' '' times 100 in_database batches per_second record_batch 1
 beside 'record one by one' '>= 12' per_second record 1
 beside 'INSERT ... SELECT by hand' '' times 100 per_second insert_batch 1
 take_turns
 
 row 'record a batch of 100, durable' 'events/s'
-beside 'ours' '' times 100 durably per_second record_batch 1
+beside 'ours' '' times 100 in_database batches durably per_second record_batch 1
 beside 'record one by one' '>= 12' durably per_second record 1
 take_turns
 
 new_database drain
 PGDATABASE=drain
-sql -c "CALL fill_inboxes($(scaled $((40000 * ROUNDS))))" -c 'VACUUM ANALYZE'
+sql -c "CALL fill_inboxes($(scaled $((60000 * (ROUNDS + 2)))))" -c 'VACUUM ANALYZE'
 row 'fetch 50 and complete them' 'events/s'
 beside 'ours' '' times 50 per_second drain 1
 beside 'SKIP LOCKED by hand' '' times 50 per_second drain_by_hand 1

@@ -4,7 +4,7 @@
 among()
 {
 	[ "$1" -gt 100000 ] || sql -d "keys_$1" -c 'TRUNCATE idempotency_keys' \
-		-c "CALL fill_keys($1)" -c 'VACUUM ANALYZE'
+		-c "CALL fill_keys($1)" -c 'VACUUM ANALYZE' || return
 	in_database "keys_$1" per_second claim 1
 }
 

@@ -9,9 +9,9 @@ after_keys()
 	[ "$1" = bare ] || table=idempotency_keys
 	keys=$(scaled 5000)
 	sql -c "TRUNCATE $table" \
-		-c "SELECT FROM pg_stat_reset_single_table_counters('$table'::regclass)"
-	before=$(sql -c 'SELECT pg_current_wal_insert_lsn()')
-	run "$bench/sql/keep_$1.sql" "$keys" >/dev/null
+		-c "SELECT FROM pg_stat_reset_single_table_counters('$table'::regclass)" || return
+	before=$(sql -c 'SELECT pg_current_wal_insert_lsn()') &&
+	run "$bench/sql/keep_$1.sql" "$keys" >/dev/null || return
 	wait_for are_counted "$table" "$keys"
 	sql -v "keys=$keys" -v "before=$before" -v "kept=$table" <<<"SELECT $2"
 }
@@ -40,36 +40,34 @@ hot_percentage()
 # sweep_rate ours|bare: a thousand at a time
 sweep_rate()
 {
-	local script=sweep keys batches
-	batches=$(($(scaled 40000) / 1000))
+	local script=sweep table=idempotency_keys keys batches rate
+	batches=$(($(scaled 100000) / 1000))
 	keys=$((batches * 1000))
-	sql -c 'TRUNCATE idempotency_keys, bare' -c "CALL fill_keys($keys, expired => true)"
+	sql -c 'TRUNCATE idempotency_keys, bare' -c "CALL fill_keys($keys, expired => true)" || return
 	[ "$1" != bare ] || {
-		script=delete
-		sql -c 'INSERT INTO bare SELECT * FROM idempotency_keys'
+		script=delete table=bare
+		sql -c 'INSERT INTO bare SELECT * FROM idempotency_keys' || return
 	}
-	sql -c 'VACUUM ANALYZE idempotency_keys, bare'
-	times 1000 run "$bench/sql/$script.sql" "$batches"
+	sql -c 'VACUUM ANALYZE idempotency_keys, bare' &&
+	rate=$(times 1000 run "$bench/sql/$script.sql" "$batches") &&
+	[ "$(sql -c "SELECT count(*) FROM $table")" = 0 ] && echo "$rate"
 }
 
 # steady_size ours|bare: in kB, after ten times the same number of keys came and
 # went
 steady_size()
 {
-	local table=bare keys cycle
+	local table=bare script=delete keys cycle
 	[ "$1" = bare ] || table=idempotency_keys
 	keys=$(scaled 1000)
-	sql -c "TRUNCATE $table"
+	[ "$1" = bare ] || script=sweep
+	sql -c "TRUNCATE $table" && run "$bench/sql/keep_$1.sql" "$keys" >/dev/null || return
 	for cycle in $(seq 10); do
-		sql -c "UPDATE $table SET expires_at = now() - interval '1 s'"
-		if [ "$1" = bare ]; then
-			run "$bench/sql/delete.sql" $((keys / 1000 + 1))
-		else
-			run "$bench/sql/sweep.sql" $((keys / 1000 + 1))
-		fi
-		sql -c "VACUUM $table"
-		run "$bench/sql/keep_$1.sql" "$keys"
-	done >/dev/null
+		sql -c "UPDATE $table SET expires_at = now() - interval '1 s'" &&
+		run "$bench/sql/$script.sql" $((keys / 1000 + 1)) >/dev/null &&
+		sql -c "VACUUM $table" &&
+		run "$bench/sql/keep_$1.sql" "$keys" >/dev/null || return
+	done
 	sql -c "SELECT pg_total_relation_size('$table') / 1024"
 }
 

@@ -1,4 +1,3 @@
-BEGIN;
 WITH due AS (
 	SELECT tenant_id, source, event_id FROM bare_inbox
 	WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT 50 FOR UPDATE SKIP LOCKED),
@@ -9,4 +8,3 @@ taken AS (
 SELECT coalesce(array_agg(event_id), '{}') AS ids FROM taken \gset
 UPDATE bare_inbox SET state = 'processed', due_at = NULL, finished_at = clock_timestamp(), expires_at = clock_timestamp() + interval '7 days'
 WHERE tenant_id = 'acme' AND source = 'stripe' AND event_id = ANY (:ids);
-COMMIT;

@@ -1,1 +1,1 @@
-SELECT count(*) FROM webhook_inbox_fetch();
+SELECT 1 / (count(*) = 0)::int FROM webhook_inbox_fetch();

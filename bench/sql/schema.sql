@@ -19,7 +19,7 @@ CREATE TABLE orders (
 
 CREATE FUNCTION place_order(request jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
-	INSERT INTO orders (key, amount) VALUES ('', (request->>'amount')::int);
+	INSERT INTO orders (key, amount) VALUES ('1234567890123', (request->>'amount')::int);
 	RETURN '{"id": 42, "status": "paid"}';
 END $$;
 
