@@ -1,0 +1,10 @@
+-- Distributes the extension's tables by tenant.  On the coordinator of a Citus
+-- cluster, as the owner of the extension, once and before there are keys:
+--     psql -d mydb -f sharding/citus/distribute.sql
+\set ON_ERROR_STOP on
+SELECT extnamespace::regnamespace || '.idempotency_keys' AS keys, extnamespace::regnamespace || '.webhook_inbox' AS inbox
+FROM pg_extension WHERE extname = 'idempotency'
+\gset
+
+SELECT create_distributed_table(:'keys', 'tenant_id');
+SELECT create_distributed_table(:'inbox', 'tenant_id', colocate_with => :'keys');
