@@ -19,8 +19,8 @@ my $settings = q{
 	deadlock_timeout = '10 ms'
 	idempotency.lease = '1 s'};
 
-# What the clients work with.  Each effect counts twice, and gets in the way of
-# others.  An answer's body is the effect as jsonb.
+# What the clients work with, unless it is given.  Each effect counts twice, and
+# gets in the way of others.  An answer's body is the effect as jsonb.
 my $tables = q{
 	CREATE EXTENSION idempotency;
 	CREATE TABLE effects (id bigint GENERATED ALWAYS AS IDENTITY, key text, call bigint);
@@ -67,12 +67,12 @@ my $notes = q{
 };
 
 # Of a server that is set up but not started: it is, then.  The options are how
-# many clients and keys there are; and, if the server is a proxy, the shards,
-# which are started in its place.
+# many clients and keys there are; may be the tables that they work with; and, if
+# the server is a proxy, the shards, which are started in its place.
 sub new
 {
 	my ($class, $node, %options) = @_;
-	my $self = bless { %options, folder => $node->basedir . '/notes', runs => [] }, $class;
+	my $self = bless { tables => $tables, %options, folder => $node->basedir . '/notes', runs => [] }, $class;
 
 	mkdir $self->{folder};
 	append_to_file($self->notes($_), '') foreach 'answers', 'leases', 'calls';
@@ -82,7 +82,7 @@ sub new
 	{
 		$shard->append_conf('postgresql.conf', $settings);
 		$shard->start;
-		$shard->safe_psql('postgres', $tables);
+		$shard->safe_psql('postgres', $self->{tables});
 	}
 	return $self;
 }
@@ -179,10 +179,10 @@ sub check
 		WHERE later.token > earlier.token AND later.token < earlier.lease_end}),
 		'0', 'nobody was given a key under the lease of another');
 
+	$ask->('CREATE TABLE unfinished AS SELECT tenant_id, key FROM idempotency_keys WHERE completed_at IS NULL');
 	my $claim_unfinished = q{
-		FROM idempotency_keys AS k LEFT JOIN leases AS l ON l.key = k.key AND point = 'called',
-			LATERAL idempotency_claim(k.tenant_id, k.key) AS c
-		WHERE completed_at IS NULL};
+		FROM unfinished AS u LEFT JOIN leases AS l ON l.key = u.key AND point = 'called',
+			LATERAL idempotency_claim(u.tenant_id, u.key) AS c};
 	is($ask->("SELECT DISTINCT c.outcome, count(*) $claim_unfinished GROUP BY 1"),
 		'in_progress|' . $ask->(q{SELECT count(DISTINCT key) FROM answers WHERE outcome = 'left'}),
 		'what was left alone, and that only, is unfinished');
