@@ -4,7 +4,7 @@
 EXTENSION = idempotency
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
 
-COMMANDS = deps demo check check-examples check-versions freeze bench bench-growth bench-instructions bench-sweep
+COMMANDS = deps demo check check-citus check-examples check-versions freeze bench bench-growth bench-instructions bench-sweep
 
 ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 
@@ -13,7 +13,7 @@ ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 deps:
 	@tools/deps
 
-check: deps
+check check-citus: deps
 	@tools/$@
 
 check-examples:

@@ -47,6 +47,23 @@ count()
 	}
 }
 
+# Makes the folders that TAP tests write to.
+make_tap_folders()
+{
+	mkdir -p "$work/tap/data" "$work/tap/log"
+	chown -R --reference="$work" "$work"
+}
+
+# Runs the TAP tests of a folder.  The test modules take LC_ALL away, and leave
+# LANG.
+tap()
+{
+	TESTDIR=$work/tap TESTDATADIR=$work/tap/data TESTLOGDIR=$work/tap/log \
+		PG_REGRESS=$pgxs/src/test/regress/pg_regress PGPORT=65432 \
+		unprivileged env PG_CONFIG="$PG_CONFIG" LANG=C.UTF-8 LC_ALL=C.UTF-8 \
+		prove -v -j 2 -I "$pgxs/src/test/perl" "$1"/*.pl
+}
+
 # The last line of all.
 total()
 {
