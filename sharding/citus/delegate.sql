@@ -1,13 +1,15 @@
 -- Lets the functions on keys run on the tenant's node, where they need one round
--- trip, and where tables that are colocated with the keys can be written in the
--- same transaction by any role.  After distribute.sql, on the coordinator, and
--- again after ALTER EXTENSION UPDATE:
+-- trip, and where any role can write tables that are colocated with the keys in
+-- the same transaction.  After distribute.sql, on the coordinator, and again
+-- after ALTER EXTENSION UPDATE:
 --     psql -d mydb -f sharding/citus/delegate.sql
+-- Then grant roles what they need: the nodes don't know what was granted before.
 --
 -- The functions on webhook events stay on the coordinator, and with them
 -- idempotency_forget_tenant: they keep each stream in order by locks, which
 -- webhook_inbox_fetch has to meet.
 \set ON_ERROR_STOP on
+
 -- A function whose tenant may be left out isn't for one tenant.
 SELECT p.oid::regprocedure AS delegated, create_distributed_function(p.oid::regprocedure, 'tenant_id',
 	colocate_with => e.extnamespace::regnamespace || '.idempotency_keys', force_delegation => true)

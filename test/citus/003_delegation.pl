@@ -80,5 +80,22 @@ is(ask("SELECT lease_expires_at - created_at FROM idempotency_lookup('$tenants[0
 is(ask("SET idempotency.lease = '9 s'; SELECT outcome FROM idempotency_claim('$tenants[0]', 'session')"), 'claimed', 'the session\'s settings');
 is(ask("SELECT lease_expires_at - created_at FROM idempotency_lookup('$tenants[0]', 'session')"), '00:30:00', '... are not known there');
 
+# One transaction
+$cluster->safe_psql('postgres', q{
+	CREATE TABLE orders (tenant_id text COLLATE "C", id text);
+	SELECT create_distributed_table('orders', 'tenant_id', colocate_with => 'idempotency_keys');
+	CREATE ROLE anybody LOGIN; GRANT ALL ON orders TO anybody;
+	SELECT idempotency_grant('anybody', 'app'), idempotency_grant('anybody', 'worker')});
+is(ask("
+	SELECT outcome FROM webhook_inbox_record('$tenants[0]', 'stripe', 'event');
+	SELECT event_id, token FROM webhook_inbox_fetch(1, 'stripe', '$tenants[0]') \\gset
+	BEGIN;
+	SELECT outcome FROM idempotency_claim('$tenants[0]', 'order');
+	INSERT INTO orders VALUES ('$tenants[0]', 'order');
+	SELECT webhook_inbox_complete('$tenants[0]', 'stripe', :'event_id', :token);
+	SELECT outcome FROM webhook_inbox_record('$tenants[0]', 'queue', 'message', processed => true);
+	COMMIT", 'anybody'), "recorded\nclaimed\n\nrecorded", 'any role writes keys, events and what is colocated with the keys in one transaction');
+is(ask("SELECT count(*) FROM orders"), '1', '... which commits');
+
 $cluster->stop;
 done_testing();
