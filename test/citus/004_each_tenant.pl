@@ -64,7 +64,7 @@ is(join("\n", sort @fetched), join("\n", sort map { ("tenant$_ alone", "tenant$_
 is(ask("SELECT count(*) FROM webhook_inbox_fetch_each_tenant(7, 'github')"), '0', '... also of a source');
 
 # all leases are over
-ask(q{UPDATE webhook_inbox SET due_at = clock_timestamp() WHERE state = 'processing'});
+ask(q{UPDATE webhook_inbox SET due_at = now() WHERE state = 'processing'});
 ask("CALL webhook_inbox_process_each_tenant('handle(webhook_event)', 'stripe')");
 is(ask('SELECT count(*), count(DISTINCT event_id) FROM handled'), join('|', (2 * $tenants) x 2), '... so those of a source are processed tenant by tenant');
 

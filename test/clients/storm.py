@@ -52,7 +52,7 @@ class Client:
 		self.options = options
 		self.deadline = time.monotonic() + options.seconds
 		self.connection = None
-		self.try_again = TRY_AGAIN + SHARD_LOST if options.proxy else TRY_AGAIN
+		self.try_again = TRY_AGAIN + tuple(options.try_again) + (SHARD_LOST if options.proxy else ())
 		self.ways = {'one': self.one, 'two': self.two, 'execute': self.execute, 'left': self.left}
 		# a line is one write, which O_APPEND keeps in one piece
 		self.files = {name: open(f'{options.folder}/{name}', 'a', buffering=1)
@@ -208,5 +208,6 @@ parser.add_argument('--seconds', type=int, required=True, help='how long to go o
 parser.add_argument('--tenants', nargs='+', default=['acme'])
 parser.add_argument('--proxy', action='store_true', help='the server is a proxy')
 parser.add_argument('--isolation', default='READ_COMMITTED')
+parser.add_argument('--try-again', default=[], action='append', help='another SQLSTATE to ask again after')
 parser.add_argument('--prepare', action='store_true', help='prepare each statement')
 Client(parser.parse_args()).run()
