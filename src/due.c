@@ -23,7 +23,8 @@ enum DueColumn
 	DUE_STATE,
 	DUE_ATTEMPT,
 	DUE_DUE_AT,
-	DUE_XMIN
+	DUE_XMIN,
+	DUE_TABLE
 };
 
 /* The variants of a statement, by what the filter has. */
@@ -61,18 +62,23 @@ add_filter(Parameters *parameters, const Fetch *fetch)
 		add_pointer(parameters, fetch->filter->source);
 }
 
-/* Tells whether this transaction has written a row. */
+/*
+ * Tells whether this transaction may have written a row.  In a shard of a
+ * distributed table it was written under another number than this one's.
+ */
 static bool
-is_written_by_us(const SPITupleTable *table, uint64 row)
+is_written_by_us(const Fetch *fetch, const SPITupleTable *table, uint64 row)
 {
 	Datum		xmin = datum_column(table, row, DUE_XMIN);
+	Datum		relation = datum_column(table, row, DUE_TABLE);
 
-	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
+	return DatumGetObjectId(relation) != fetch->extension->table ||
+		TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
 }
 
 /* Reads a row of the list. */
 static DueRow
-read_due_row(const SPITupleTable *table, uint64 row)
+read_due_row(const Fetch *fetch, const SPITupleTable *table, uint64 row)
 {
 	DueRow		due = {0};
 	text	   *state;
@@ -86,7 +92,7 @@ read_due_row(const SPITupleTable *table, uint64 row)
 	due.is_finished = is_state(state, STATE_PROCESSED) ||
 		is_state(state, STATE_DEAD);
 	due.attempt = DatumGetInt32(datum_column(table, row, DUE_ATTEMPT));
-	due.is_ours = is_written_by_us(table, row);
+	due.is_ours = is_written_by_us(fetch, table, row);
 	return due;
 }
 
@@ -110,7 +116,7 @@ list_due(const Fetch *fetch, int limit)
 
 	list.rows = palloc(list.count * sizeof(DueRow));
 	for (int i = 0; i < list.count; i++)
-		list.rows[i] = read_due_row(table, i);
+		list.rows[i] = read_due_row(fetch, table, i);
 	list.end = DatumGetTimestampTz(datum_column(table, list.count - 1,
 												DUE_DUE_AT));
 	return list;

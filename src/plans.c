@@ -155,6 +155,27 @@ restore_other_methods(const bool *saved)
 		*other_methods[i] = saved[i];
 }
 
+/* what a plan costs at least that Citus says not to use */
+#define UNUSABLE_COST 1e30
+
+/*
+ * Chooses between the kept plan and one made for the parameters' values.
+ *
+ * Citus can't make a plan of every statement on a distributed table before it
+ * knows the tenant.  It says so by the plan's cost.
+ */
+static int
+choose_mode(SPIPlanPtr plan)
+{
+	CachedPlan *cached = SPI_plan_get_cached_plan(plan);
+	PlannedStmt *statement = linitial_node(PlannedStmt, cached->stmt_list);
+	Cost		cost = statement->planTree->total_cost;
+
+	ReleaseCachedPlan(cached, CurrentResourceOwner);
+	return cost < UNUSABLE_COST ? PLAN_CACHE_MODE_FORCE_GENERIC_PLAN :
+		PLAN_CACHE_MODE_FORCE_CUSTOM_PLAN;
+}
+
 /*
  * Runs a statement as the owner of the table, under the given snapshot, or
  * under the active one without writing if there is none.
@@ -193,6 +214,7 @@ execute_statement(const Extension *extension, StatementId id,
 
 		restore_other_methods(other);
 		check_triggers(extension);
+		plan_cache_mode = choose_mode(plan);
 		result = SPI_execute_snapshot(plan, parameters->values,
 									  parameters->nulls, snapshot,
 									  InvalidSnapshot, read_only, true, 0);

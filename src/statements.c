@@ -67,6 +67,13 @@
 	" THEN completed_at ELSE expires_at END"
 
 /*
+ * The rows of a tenant, or of all if it is null.  Beside places (ctid) it says
+ * on a table that is distributed by tenant whose shard they are in: others have
+ * rows at the same places.  No index can serve it, also see IS_ALIVE_AT.
+ */
+#define OF_TENANT(tenant) "(" tenant " IS NULL OR tenant_id" EQ tenant ")"
+
+/*
  * The rows at the places $1, if they still are expired at time $2.  IS TRUE
  * keeps the planner from the index on expires_at, which would read all that has
  * expired.
@@ -116,6 +123,15 @@
 	" AND known.event_id" EQ event_id \
 	" AND (" IS_EXPIRED_AT(time) ") IS NOT TRUE OFFSET 0))"
 
+/*
+ * Inserts events, and returns those that were new.  So they can be counted on
+ * a distributed table, too: of an INSERT ... SELECT, Citus counts what it was
+ * to insert.
+ */
+#define INSERT_NEW_EVENTS(insert) \
+	"WITH new AS (" insert " ON CONFLICT (tenant_id, source, event_id)" \
+	" DO NOTHING RETURNING event_id) SELECT event_id FROM new"
+
 /* The order within a stream. */
 #define STREAM_ORDER " ORDER BY sequence, received_at, event_id"
 
@@ -138,11 +154,12 @@
 	IS_BEHIND_FIRST(stream_is, "'processing'", sequence, received_at) ")"
 
 /*
- * The rows that a condition holds for, by their place.  They are locked, and
- * those that another transaction has locked are left out.
+ * The rows of a tenant that a condition holds for, by their place.  They are
+ * locked, and those that another transaction has locked are left out.
  */
-#define IN_UNLOCKED(condition) \
-	"ctid" EQ "ANY (ARRAY(SELECT ctid FROM %1$s WHERE " condition \
+#define IN_UNLOCKED(tenant, condition) \
+	OF_TENANT(tenant) " AND ctid" EQ "ANY (ARRAY(" \
+	"SELECT ctid FROM %1$s WHERE " OF_TENANT(tenant) " AND " condition \
 	" FOR UPDATE SKIP LOCKED))"
 
 /*
@@ -151,7 +168,8 @@
  * the tenant and source instead.
  */
 #define EACH_EVENT(ids, condition) \
-	"ctid" EQ "ANY (ARRAY(SELECT each.ctid FROM pg_catalog.unnest(" ids ")" \
+	OF_TENANT("$1") " AND ctid" EQ "ANY (ARRAY(" \
+	"SELECT each.ctid FROM pg_catalog.unnest(" ids ")" \
 	" AS e (id), LATERAL (SELECT ctid FROM %1$s WHERE tenant_id" EQ "$1" \
 	" AND source" EQ "$2 AND event_id" EQ "e.id AND (" condition ") IS TRUE" \
 	" LIMIT 1) AS each))"
@@ -167,8 +185,8 @@
  */
 #define IS_LATE \
 	"(stream IS NOT NULL AND (SELECT true FROM %1$s AS later" \
-	" WHERE later.tenant_id" EQ "event.tenant_id" \
-	" AND later.source" EQ "event.source AND later.stream" EQ "event.stream" \
+	" WHERE later.tenant_id" EQ "$1 AND later.source" EQ "$2" \
+	" AND later.stream" EQ "event.stream" \
 	" AND later.state" EQ "'processed' AND later.sequence" GT "event.sequence" \
 	" ORDER BY later.sequence LIMIT 1) IS NOT NULL)"
 
@@ -194,14 +212,14 @@
 #define BY_BOTH " ORDER BY " SOURCE_IN_POSIX ", due_at"
 
 #define LIST_TEXT(due, order) \
-	"SELECT tenant_id, source, event_id, stream, state, attempt, due_at, xmin" \
-	" FROM %1$s WHERE " due order " LIMIT $2 OFFSET $3"
+	"SELECT tenant_id, source, event_id, stream, state, attempt, due_at, xmin," \
+	" tableoid FROM %1$s WHERE " due order " LIMIT $2 OFFSET $3"
 
-#define TAKE_TEXT(due, order, lease_end) \
+#define TAKE_TEXT(due, order, lease_end, tenant) \
 	"UPDATE %1$s SET state = 'processing'," \
 	" token = GREATEST($3, token" PLUS "1)," \
 	" attempt = attempt" PLUS "1, due_at = " lease_end " WHERE " \
-	IN_UNLOCKED(due " AND (stream IS NULL) AND (state" EQ "'pending')" \
+	IN_UNLOCKED(tenant, due " AND (stream IS NULL) AND (state" EQ "'pending')" \
 				order " LIMIT $2") \
 	" RETURNING " EVENT_COLUMNS("false")
 
@@ -309,7 +327,7 @@ const Statement statements[NUM_STATEMENTS] = {
 		"UPDATE %1$s SET token = GREATEST($5, token" PLUS "1),"
 		" attempt = attempt" PLUS "1, lease_expires_at = $6,"
 		" expires_at = GREATEST(expires_at, $7)"
-		" WHERE " IN_UNLOCKED(KEY_IS HAS_REQUEST
+		" WHERE " IN_UNLOCKED("$1", KEY_IS HAS_REQUEST
 							  " AND lease_expires_at" LE "$4"
 							  IS_ALIVE_AT("$4"))
 		" RETURNING token, attempt, request, recovery_point, recovery_data",
@@ -330,18 +348,18 @@ const Statement statements[NUM_STATEMENTS] = {
 	},
 	[EMPTY_EXPIRED_KEYS] = {
 		KEYS_TABLE,
-		/* array of ctid, now, length of a tombstone's life */
+		/* array of ctid, now, tenant or NULL, length of a tombstone's life */
 		"UPDATE %1$s SET completed_at = " KEY_EXPIRY ","
-		" expires_at = " KEY_EXPIRY PLUS "$3, lease_expires_at = NULL,"
+		" expires_at = " KEY_EXPIRY PLUS "$4, lease_expires_at = NULL,"
 		" request_hash = NULL, request = NULL, " NO_CONTENTS
-		" WHERE " IN_UNLOCKED(ARE_EXPIRED),
-		{TIDARRAYOID, TIMESTAMPTZOID, INTERVALOID}
+		" WHERE " IN_UNLOCKED("$3", ARE_EXPIRED),
+		{TIDARRAYOID, TIMESTAMPTZOID, TEXTOID, INTERVALOID}
 	},
 	[DELETE_EXPIRED_KEYS] = {
 		KEYS_TABLE,
-		/* array of ctid, now */
-		"DELETE FROM %1$s WHERE " IN_UNLOCKED(ARE_EXPIRED),
-		{TIDARRAYOID, TIMESTAMPTZOID}
+		/* array of ctid, now, tenant or NULL */
+		"DELETE FROM %1$s WHERE " IN_UNLOCKED("$3", ARE_EXPIRED),
+		{TIDARRAYOID, TIMESTAMPTZOID, TEXTOID}
 	},
 	[DELETE_TENANT_KEYS] = {
 		KEYS_TABLE,
@@ -369,12 +387,12 @@ const Statement statements[NUM_STATEMENTS] = {
 		 * payload, event_type, headers, stream, sequence, ttl, state,
 		 * received_at, due_at, finished_at, expires_at, may look
 		 */
+		INSERT_NEW_EVENTS(
 		"INSERT INTO %1$s (tenant_id, source, event_id, payload, event_type,"
 		" headers, stream, sequence, ttl, state, received_at, due_at,"
 		" finished_at, expires_at, token, attempt) SELECT $1, $2, $3, $4,"
 		" $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0"
-		" WHERE " IS_NEW("$3", "$11", "$15")
-		" ON CONFLICT (tenant_id, source, event_id) DO NOTHING",
+		" WHERE " IS_NEW("$3", "$11", "$15")),
 		{EVENT_TYPES, JSONBOID, TEXTOID, JSONBOID, TEXTOID, INT8OID,
 		INTERVALOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
 		TIMESTAMPTZOID, BOOLOID}
@@ -385,13 +403,13 @@ const Statement statements[NUM_STATEMENTS] = {
 		 * payload, event_type, headers, stream, sequence, ttl, received_at,
 		 * may look
 		 */
+		INSERT_NEW_EVENTS(
 		"INSERT INTO %1$s (tenant_id, source, event_id, payload, event_type,"
 		" headers, stream, sequence, ttl, state, received_at, due_at,"
 		" token, attempt) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9,"
 		" 'pending', $10, CASE WHEN " IS_BEHIND(STREAM_IS("$1", "$2", "$7"),
 												"$8", "$10")
-		" THEN NULL ELSE $10 END, 0, 0 WHERE " IS_NEW("$3", "$10", "$11")
-		" ON CONFLICT (tenant_id, source, event_id) DO NOTHING",
+		" THEN NULL ELSE $10 END, 0, 0 WHERE " IS_NEW("$3", "$10", "$11")),
 		{EVENT_TYPES, JSONBOID, TEXTOID, JSONBOID, TEXTOID, INT8OID,
 		INTERVALOID, TIMESTAMPTZOID, BOOLOID}
 	},
@@ -405,6 +423,7 @@ const Statement statements[NUM_STATEMENTS] = {
 		 * They are inserted in the order of the index, so that two batches
 		 * with events in common can't wait for each other.
 		 */
+		INSERT_NEW_EVENTS(
 		"INSERT INTO %1$s (tenant_id, source, event_id, payload, event_type,"
 		" headers, stream, sequence, ttl, state, received_at, due_at,"
 		" finished_at, expires_at, token, attempt) SELECT $1, $2,"
@@ -424,9 +443,7 @@ const Statement statements[NUM_STATEMENTS] = {
 		" pg_catalog.unnest($13), pg_catalog.unnest($14))"
 		" WITH ORDINALITY AS e (event_id, payload, event_type, headers,"
 		" stream, sequence, ttl, processed, received_at, turn, number)"
-		" WHERE " IS_NEW("e.event_id", "$3", "$15") " ORDER BY e.event_id COLLATE pg_catalog.\"C\", e.number"
-		" ON CONFLICT (tenant_id, source, event_id) DO NOTHING"
-		" RETURNING event_id",
+		" WHERE " IS_NEW("e.event_id", "$3", "$15") " ORDER BY e.event_id COLLATE pg_catalog.\"C\", e.number"),
 		{TEXTOID, TEXTOID, TIMESTAMPTZOID, INTERVALOID, TEXTARRAYOID,
 		JSONBARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TEXTARRAYOID,
 		INT8ARRAYOID, INTERVALARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID,
@@ -491,25 +508,25 @@ const Statement statements[NUM_STATEMENTS] = {
 	[TAKE_DUE] = {
 		INBOX_TABLE,
 		/* end of the list, limit, least token, lease end */
-		TAKE_TEXT(DUE, BY_TIME, "$4"),
+		TAKE_TEXT(DUE, BY_TIME, "$4", "NULL"),
 		{TIMESTAMPTZOID, INT8OID, INT8OID, TIMESTAMPTZOID}
 	},
 	[TAKE_DUE_OF_SOURCE] = {
 		INBOX_TABLE,
 		/* as TAKE_DUE, with the source before the lease end */
-		TAKE_TEXT(DUE_OF_SOURCE, BY_SOURCE, "$5"),
+		TAKE_TEXT(DUE_OF_SOURCE, BY_SOURCE, "$5", "NULL"),
 		{TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID, TIMESTAMPTZOID}
 	},
 	[TAKE_DUE_OF_TENANT] = {
 		INBOX_TABLE,
 		/* as TAKE_DUE, with the tenant before the lease end */
-		TAKE_TEXT(DUE_OF_TENANT, BY_TENANT, "$5"),
+		TAKE_TEXT(DUE_OF_TENANT, BY_TENANT, "$5", "$4"),
 		{TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID, TIMESTAMPTZOID}
 	},
 	[TAKE_DUE_OF_BOTH] = {
 		INBOX_TABLE,
 		/* as TAKE_DUE, with the tenant and the source before the lease end */
-		TAKE_TEXT(DUE_OF_BOTH, BY_BOTH, "$6"),
+		TAKE_TEXT(DUE_OF_BOTH, BY_BOTH, "$6", "$4"),
 		{TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 	},
 	[SELECT_HEAD] = {
@@ -534,7 +551,7 @@ const Statement statements[NUM_STATEMENTS] = {
 		"UPDATE %1$s AS event SET state = 'processing',"
 		" token = GREATEST($5, token" PLUS "1), attempt = attempt" PLUS "1,"
 		" due_at = $6 WHERE "
-		IN_UNLOCKED(EVENT_IS " AND (state" EQ "'pending'"
+		IN_UNLOCKED("$1", EVENT_IS " AND (state" EQ "'pending'"
 					" AND COALESCE(due_at" LE "$4, true)) IS TRUE")
 		" RETURNING " EVENT_COLUMNS(IS_LATE),
 		{EVENT_TYPES, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID}
@@ -543,7 +560,7 @@ const Statement statements[NUM_STATEMENTS] = {
 		INBOX_TABLE,
 		/* time, last_error */
 		"UPDATE %1$s SET state = 'pending', last_error = $5 WHERE "
-		IN_UNLOCKED(EVENT_IS " AND (state" EQ "'processing'"
+		IN_UNLOCKED("$1", EVENT_IS " AND (state" EQ "'processing'"
 					" AND due_at" LE "$4) IS TRUE"),
 		{EVENT_TYPES, TIMESTAMPTZOID, TEXTOID}
 	},
@@ -552,7 +569,7 @@ const Statement statements[NUM_STATEMENTS] = {
 		/* as RETURN_EVENT, then the default ttl */
 		"UPDATE %1$s SET state = 'dead', last_error = $5,"
 		FINISH_AT("$4", "$6") " WHERE "
-		IN_UNLOCKED(EVENT_IS " AND (state" EQ "'processing'"
+		IN_UNLOCKED("$1", EVENT_IS " AND (state" EQ "'processing'"
 					" AND due_at" LE "$4) IS TRUE"),
 		{EVENT_TYPES, TIMESTAMPTZOID, TEXTOID, INTERVALOID}
 	},
@@ -563,7 +580,7 @@ const Statement statements[NUM_STATEMENTS] = {
 		 * their stream, whose first waiting event is left alone
 		 */
 		"UPDATE %1$s SET due_at = NULL WHERE "
-		IN_UNLOCKED(EACH_EVENT("$3", "state" NE "'processing'"
+		IN_UNLOCKED("$1", EACH_EVENT("$3", "state" NE "'processing'"
 							   " AND (finished_at IS NOT NULL)" EQ "$4")
 					" AND event_id" NE "COALESCE((SELECT event_id FROM %1$s"
 					" WHERE " STREAM_IS("$1", "$2", "$5")
@@ -602,8 +619,7 @@ const Statement statements[NUM_STATEMENTS] = {
 		INBOX_TABLE,
 		/* time, limit or NULL, tenant or NULL, source or NULL */
 		"UPDATE %1$s SET " REQUEUE_AT("$1") " WHERE "
-		IN_UNLOCKED("state" EQ "'dead' AND NOT " IS_EXPIRED_AT("$1")
-					" AND ($3 IS NULL OR tenant_id" EQ "$3)"
+		IN_UNLOCKED("$3", "state" EQ "'dead' AND NOT " IS_EXPIRED_AT("$1")
 					" AND ($4 IS NULL OR source" EQ "$4)"
 					" ORDER BY finished_at LIMIT $2"),
 		{TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID}
@@ -612,8 +628,7 @@ const Statement statements[NUM_STATEMENTS] = {
 		INBOX_TABLE,
 		/* now, tenant or NULL, limit */
 		"DELETE FROM %1$s WHERE "
-		IN_UNLOCKED("expires_at" LE "$1 AND due_at IS NULL"
-					" AND ($2 IS NULL OR tenant_id" EQ "$2)"
+		IN_UNLOCKED("$2", "expires_at" LE "$1 AND due_at IS NULL"
 					" ORDER BY expires_at LIMIT $3"),
 		{TIMESTAMPTZOID, TEXTOID, INT8OID}
 	},

@@ -85,6 +85,7 @@ sweep_places(const Extension *extension, const Sweep *sweep,
 		return 0;
 	add_places(&parameters, places->values, places->count);
 	add_time(&parameters, sweep->now);
+	add_pointer(&parameters, sweep->tenant);
 	if (statement == EMPTY_EXPIRED_KEYS)
 		add_interval(&parameters, tombstone_ttl);
 	return (int64) run_statement(extension, statement, &parameters,
