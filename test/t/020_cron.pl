@@ -1,14 +1,17 @@
-# The real pg_cron runs the sweep on the schedule that the README shows, as a
-# role that may do no more than the README grants it, while the claims go on.
+# The real pg_cron runs the sweep on the schedule that the manual shows, as a
+# role that may do no more than is granted there, while the claims go on.
 use strict;
 use warnings;
+use File::Basename qw(dirname);
+use lib dirname(__FILE__) . '/../perl';
+use Documents;
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my ($schedule) = grep { /cron\.schedule/ } slurp_file('README.md') =~ /^```sql\n(.*?)^```\n/gms;
-ok($schedule, 'the README shows a schedule') or BAIL_OUT('there is none');
+my ($schedule) = grep { /cron\.schedule/ } map { $_->{sql} } sql_blocks('docs/operations.md');
+ok($schedule, 'the manual shows a schedule') or BAIL_OUT('there is none');
 
 my $node = PostgreSQL::Test::Cluster->new('cron');
 $node->init;
