@@ -3,8 +3,8 @@
  * errors.h
  *	  The SQLSTATEs of this extension.
  *
- * Class IK belongs to the extension; the README's table of errors says what
- * an HTTP service answers for each.
+ * Class IK belongs to the extension; the table of errors in docs/reference.md
+ * says what an HTTP service answers for each.
  *
  *-------------------------------------------------------------------------
  */
