@@ -92,6 +92,12 @@ CREATE TYPE @extschema@.idempotency_response AS (
 );
 COMMENT ON TYPE @extschema@.idempotency_response IS
 'what a handler of idempotency_execute may return: HTTP status (null means 200), headers, body';
+COMMENT ON COLUMN @extschema@.idempotency_response.status IS
+'HTTP status; null means 200';
+COMMENT ON COLUMN @extschema@.idempotency_response.headers IS
+'an object, or an array of objects';
+COMMENT ON COLUMN @extschema@.idempotency_response.body IS
+'body of the response';
 
 CREATE FUNCTION @extschema@.idempotency_claim(
 	tenant_id pg_catalog.text,
@@ -118,8 +124,31 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_claim FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_claim IS
 'Claim a key, or learn what became of it.
-Arguments: tenant_id and scope, up to 255 bytes each; key, up to 255 characters; request, compared by value with the first one unless null; lease, how long the claim is protected once committed, at most ttl (idempotency.lease); ttl, how long the key is kept (idempotency.success_ttl); wait, how long to wait for another holder (idempotency.wait); keep_request, whether to store the request for idempotency_claim_abandoned (idempotency.keep_request).
-Outcomes: claimed and resumed give a token, and the work is the caller''s; replay gives the stored response; in_progress (409) gives retry_after in seconds; mismatch (422); gone (410).
+Arguments:
+  tenant_id: whose key it is; up to 255 bytes
+  key: the client''s name for the request; up to 255 characters
+  request: what identifies the request; compared by value with that of the first claim, unless either is null
+  scope: what the key is for, such as an operation; up to 255 bytes
+  lease: how long the claim is protected once it is committed, at most ttl; null for idempotency.lease
+  ttl: how long the key is kept, from now; null for idempotency.success_ttl
+  wait: how long to wait for another holder to finish; null for idempotency.wait
+  keep_request: whether to store the request for idempotency_claim_abandoned; null for idempotency.keep_request
+Outcomes:
+  claimed: the key was free; do the work and complete
+  resumed: the same request was released or its lease has lapsed; do the work from the recovery point and complete
+  replay: the same request is completed; send the stored response
+  in_progress: somebody else holds the key; answer 409
+  mismatch: the key was made for another request; answer 422
+  gone: the key has expired and has a tombstone; answer 410
+Result:
+  outcome: one of the outcomes
+  token: of the claim, for the calls that follow; claimed and resumed only
+  attempt: how many claims have been given this request, this one included; claimed and resumed only
+  recovery_point, recovery_data: of the last checkpoint; resumed only
+  response_status: of the stored response, or 409, 422 or 410
+  response_headers, response_body, response_bytes: of the stored response; replay only
+  retry_after: in how many seconds to ask again; in_progress only
+  created_at: when the key was first claimed
 Errors: IK001, IK002 (key), IK003 (tenant, scope), 22023 (durations), 25006, 42501.';
 
 CREATE FUNCTION @extschema@.idempotency_complete(
@@ -142,9 +171,17 @@ COMMENT ON FUNCTION @extschema@.idempotency_complete(
 	pg_catalog.text, pg_catalog.text, pg_catalog.int8, pg_catalog.int4,
 	pg_catalog.text, pg_catalog.jsonb, pg_catalog.text, pg_catalog.interval) IS
 'Store the response of a claim, to be replayed.
-Arguments: tenant_id, key, scope and token of the claim; response_status, 100 to 599; response_body, replayed byte for byte; response_headers, an object or an array of objects, kept without those in idempotency.redact_headers; ttl, how long to keep the response from now on (below status 400: what the claim said; from 400: idempotency.client_error_ttl).
-Returns completed, or released where the status is in idempotency.retryable_statuses: then nothing is stored and the next claim of the same request is resumed. Repeating the call with the same response changes nothing.
-Errors: IK001 to IK003, IK004 (outdated token), IK005 (no such key), 22023, 25006, 42501.';
+Repeating the call with the same response changes nothing; with another it is refused.
+Arguments:
+  tenant_id, key, scope, token: of the claim
+  response_status: 100 to 599
+  response_body: replayed byte for byte
+  response_headers: an object or an array of objects; stored without those in idempotency.redact_headers
+  ttl: how long to keep the response from now on; null for what the claim said below status 400, for idempotency.client_error_ttl from 400 on
+Outcomes:
+  completed: the response is stored
+  released: the status is in idempotency.retryable_statuses: nothing is stored, and the next claim of the same request is resumed
+Errors: IK001 to IK003, IK004 (outdated token, or another response), IK005 (no such key), 22023, 25006, 42501.';
 
 CREATE FUNCTION @extschema@.idempotency_complete(
 	tenant_id pg_catalog.text,
@@ -198,8 +235,10 @@ AS 'MODULE_PATHNAME', 'idempotency_release'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_release FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_release IS
-'Give a key back without a response: the next claim of the same request is resumed at the last checkpoint.
-Arguments: tenant_id, key, scope and token of the claim.
+'Give a key back without a response.
+The next claim of the same request is resumed at the last checkpoint.
+Arguments:
+  tenant_id, key, scope, token: of the claim
 Errors: IK001 to IK003, IK004 (outdated token), IK005 (no such key), 25006, 42501.';
 
 CREATE FUNCTION @extschema@.idempotency_checkpoint(
@@ -216,8 +255,11 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_checkpoint FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_checkpoint IS
 'Record how far the work has come, and extend the lease.
-Arguments: tenant_id, key, scope and token of the claim; recovery_point and recovery_data, which a resumed claim gets back and which replace those of the checkpoint before; lease, counted from now (idempotency.lease).
 Returns the new end of the lease.
+Arguments:
+  tenant_id, key, scope, token: of the claim
+  recovery_point, recovery_data: what a resumed claim gets back; they replace those of the checkpoint before
+  lease: how long from now; null for idempotency.lease
 Errors: IK001 to IK003, IK004 (outdated token), IK005 (no such key), 22023, 25006, 42501.';
 
 CREATE FUNCTION @extschema@.idempotency_heartbeat(
@@ -232,8 +274,10 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_heartbeat FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_heartbeat IS
 'Extend the lease of a claim.
-Arguments: tenant_id, key, scope and token of the claim; lease, counted from now (idempotency.lease).
 Returns the new end of the lease.
+Arguments:
+  tenant_id, key, scope, token: of the claim
+  lease: how long from now; null for idempotency.lease
 Errors: IK001 to IK003, IK004 (outdated token), IK005 (no such key), 22023, 25006, 42501.';
 
 CREATE FUNCTION @extschema@.idempotency_lookup(
@@ -259,8 +303,19 @@ LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE ROWS 1;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_lookup FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_lookup IS
 'Look at a key without claiming it; also on a standby.
-Arguments: tenant_id, key, scope.
-Returns one row, with state in_progress, released or completed; none if there is no such key or it has expired.
+Returns one row, or none if there is no such key or it has expired.
+Arguments:
+  tenant_id, key, scope: of the key
+Result:
+  state: in_progress, released or completed
+  attempt: how many claims have been given this request
+  recovery_point, recovery_data: of the last checkpoint
+  response_status, response_headers, response_body, response_bytes: of the stored response; completed only
+  request_hash: idempotency_request_hash of the request; null if none was passed
+  created_at: when the key was first claimed
+  lease_expires_at: when the next claim takes the key over; in_progress only
+  completed_at: when the response was stored; completed only
+  expires_at: when the key stops counting
 Errors: IK001 to IK003, 42501.';
 
 CREATE FUNCTION @extschema@.idempotency_execute(
@@ -282,8 +337,17 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_execute FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_execute IS
 'Claim a key, run a handler and complete, in one call and in the caller''s transaction.
-Arguments: tenant_id, key, request, scope, ttl and wait as for idempotency_claim; handler, a function (jsonb) that returns jsonb (status 200) or idempotency_response, run with the caller''s rights; one that is STRICT is not called for a null request.
-Outcomes: executed gives the handler''s response; replay, in_progress, mismatch and gone as for idempotency_claim. A handler that raises aborts the transaction, and the key is free again.
+A handler that raises aborts the transaction, and the key is free again.
+Arguments:
+  tenant_id, key, request, scope, ttl, wait: as for idempotency_claim
+  handler: a function (jsonb) that returns jsonb (status 200) or idempotency_response, run with the caller''s rights; one that is STRICT is not called for a null request
+Outcomes:
+  executed: the handler was run; the response is its own
+  replay, in_progress, mismatch, gone: as for idempotency_claim
+Result:
+  outcome: one of the outcomes
+  response_status, response_headers, response_body, response_bytes: of the handler, or stored, or 409, 422 or 410
+  retry_after: in how many seconds to ask again; in_progress only
 Errors: IK001 to IK003, 22023 (handler, durations), 25006, 42501 (tenant, handler), IK004 and IK005 if the handler itself completes or forgets the key, and the handler''s own.';
 
 CREATE FUNCTION @extschema@.idempotency_claim_abandoned(
@@ -304,8 +368,18 @@ AS 'MODULE_PATHNAME', 'idempotency_claim_abandoned'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_claim_abandoned FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_claim_abandoned IS
-'Take over claims whose lease has lapsed and whose request was kept, the oldest first, so that a worker can finish them. Those that another session has locked are skipped.
-Arguments: max_rows, at least 1; tenant_id and scope, null for all; lease of the new claims, at most idempotency.success_ttl (idempotency.lease).
+'Take over claims whose lease has lapsed and whose request was kept, the oldest first, so that a worker can finish them.
+Those that another session has locked are skipped.
+Arguments:
+  max_rows: how many at most, at least 1
+  tenant_id, scope: null for all
+  lease: of the new claims, at most idempotency.success_ttl; null for idempotency.lease
+Result:
+  tenant_id, scope, key: which key it is
+  token: of the new claim
+  attempt: how many claims have been given this request, this one included
+  request: as it was kept
+  recovery_point, recovery_data: of the last checkpoint
 Errors: IK003 (tenant, scope), 22023 (max_rows, lease), 25006, 42501.';
 
 CREATE FUNCTION @extschema@.idempotency_forget(
@@ -318,8 +392,9 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_forget FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_forget IS
 'Delete a key, in whatever state it is: the same request would be done again.
-Arguments: tenant_id, key, scope.
 Returns whether there was such a key.
+Arguments:
+  tenant_id, key, scope: of the key
 Errors: IK001 to IK003, 25006, 42501.';
 
 CREATE FUNCTION @extschema@.idempotency_forget_tenant(
@@ -329,9 +404,11 @@ AS 'MODULE_PATHNAME', 'idempotency_forget_tenant'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_forget_tenant FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_forget_tenant IS
-'Delete all keys and webhook events of a tenant, in whatever state they are. Waits for open transactions that have changed one of them or are at work in one of the tenant''s streams; calls for them wait in turn until this transaction ends. (If more than 8 times max_locks_per_transaction, 512, of its streams have something to hand out, all who record or fetch events of any tenant wait.)
-Argument: tenant_id.
+'Delete all keys and webhook events of a tenant, in whatever state they are.
 Returns how many keys and events they were.
+Waits for open transactions that have changed one of them or are at work in one of the tenant''s streams; calls for them wait in turn until this transaction ends. (If more than 8 times max_locks_per_transaction, 512, of its streams have something to hand out, all who record or fetch events of any tenant wait.)
+Arguments:
+  tenant_id: whose
 Errors: IK003, 25006, 40001 (above READ COMMITTED, if one of them was changed meanwhile), 42501.';
 
 CREATE FUNCTION @extschema@.idempotency_sweep(
@@ -342,9 +419,13 @@ AS 'MODULE_PATHNAME', 'idempotency_sweep'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_sweep FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_sweep IS
-'Delete expired keys and finished webhook events past their time, those that expired first. Those that another transaction holds are skipped. Where idempotency.tombstone_ttl is set, keys are emptied first, and deleted when that time is over, too.
-Argument: max_rows, how many keys and how many events at most, at least 1.
-Returns how many keys were emptied or deleted, and how many events were deleted.
+'Delete expired keys and finished webhook events past their time, those that expired first.
+Those that another transaction holds are skipped. Where idempotency.tombstone_ttl is set, keys are emptied first, and deleted when that time is over, too.
+Arguments:
+  max_rows: how many keys and how many events at most, at least 1
+Result:
+  keys: how many keys were emptied or deleted
+  events: how many events were deleted
 Errors: 22023 (max_rows), 25006, 40001 (above READ COMMITTED, if one of them was changed in that moment), 42501.';
 
 CREATE FUNCTION @extschema@.idempotency_request_hash(
@@ -353,8 +434,10 @@ RETURNS pg_catalog.bytea
 AS 'MODULE_PATHNAME', 'idempotency_request_hash'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.idempotency_request_hash IS
-'SHA-256 over the value of a document: the order of keys, white space and the spelling of numbers make no difference.
-Argument: request. Returns 32 bytes.';
+'The digest that requests are compared by: SHA-256 over the value of a document.
+The order of members, white space and the spelling of numbers make no difference. It never changes between versions. Returns 32 bytes.
+Arguments:
+  request: the document';
 
 CREATE FUNCTION @extschema@.idempotency_derive_key(
 	namespace pg_catalog.uuid,
@@ -363,8 +446,11 @@ RETURNS pg_catalog.uuid
 AS 'MODULE_PATHNAME', 'idempotency_derive_key'
 LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.idempotency_derive_key IS
-'Version-5 UUID of the parts joined by colons; a colon or backslash inside a part is escaped by a backslash.
-Arguments: namespace, a UUID of the application''s own; parts, one or more.
+'A key that follows from what the request is about: the version-5 UUID of the parts joined by colons.
+A colon or backslash inside a part is escaped by a backslash.
+Arguments:
+  namespace: a UUID of the application''s own
+  parts: one or more texts
 Errors: 22023 (a null, or no part).';
 
 -- The webhook inbox.  The states of a row are drawn in src/inbox.h.
@@ -506,6 +592,30 @@ CREATE TYPE @extschema@.webhook_event AS (
 );
 COMMENT ON TYPE @extschema@.webhook_event IS
 'an event that was handed out: what webhook_inbox_fetch returns and a handler of webhook_inbox_process is given';
+COMMENT ON COLUMN @extschema@.webhook_event.tenant_id IS
+'whose event it is';
+COMMENT ON COLUMN @extschema@.webhook_event.source IS
+'who sent it';
+COMMENT ON COLUMN @extschema@.webhook_event.event_id IS
+'the sender''s id of the event';
+COMMENT ON COLUMN @extschema@.webhook_event.token IS
+'of this attempt, for webhook_inbox_complete and webhook_inbox_fail';
+COMMENT ON COLUMN @extschema@.webhook_event.attempt IS
+'how often the event was handed out since it was recorded or requeued, this time included';
+COMMENT ON COLUMN @extschema@.webhook_event.event_type IS
+'the sender''s name for what happened';
+COMMENT ON COLUMN @extschema@.webhook_event.payload IS
+'the event itself, as first received';
+COMMENT ON COLUMN @extschema@.webhook_event.headers IS
+'what came with it';
+COMMENT ON COLUMN @extschema@.webhook_event.stream IS
+'what the event is about, if its order among others matters';
+COMMENT ON COLUMN @extschema@.webhook_event.sequence IS
+'place in the stream, as the sender counts';
+COMMENT ON COLUMN @extschema@.webhook_event.late IS
+'whether a higher sequence of the stream was processed before';
+COMMENT ON COLUMN @extschema@.webhook_event.received_at IS
+'when the event was recorded';
 
 CREATE FUNCTION @extschema@.webhook_inbox_record(
 	tenant_id pg_catalog.text,
@@ -526,10 +636,28 @@ AS 'MODULE_PATHNAME', 'webhook_inbox_record'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.webhook_inbox_record FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.webhook_inbox_record IS
-'Record an event, once. Waits for another open transaction that is recording the same one.
-Arguments: tenant_id, source and event_id, up to 255 bytes each; payload, event_type and headers, kept for the worker; stream, up to 255 bytes, whose events are handed out one at a time by sequence and arrival, null for none; sequence, the sender''s count within the stream; processed, true to apply the effects in this transaction instead of in a worker; ttl, how long the event is kept once processed or dead (idempotency.webhook_ttl).
-Outcomes: recorded, or duplicate: then nothing was changed, state and received_at are those of the stored event, and payload_changed tells whether its payload is another than this one, if both have one.
-Errors: IK003 (tenant, source, event id, stream), 22023 (ttl), 25006, 42501.';
+'Record an event, once.
+Waits for another open transaction that is recording the same one. A duplicate changes nothing.
+Arguments:
+  tenant_id: whose event it is; up to 255 bytes
+  source: who sent it; up to 255 bytes
+  event_id: the sender''s id of it; up to 255 bytes
+  payload: the event itself, kept for the worker
+  event_type: the sender''s name for what happened, kept for the worker
+  headers: what came with it, kept for the worker
+  stream: up to 255 bytes; events of one stream are handed out one at a time, by sequence and arrival; null for none
+  sequence: the sender''s count within the stream
+  processed: true to apply the effects in this transaction instead of in a worker
+  ttl: how long the event is kept once it is processed or dead; null for idempotency.webhook_ttl
+Outcomes:
+  recorded: it was new
+  duplicate: it had been recorded before
+Result:
+  outcome: one of the outcomes
+  state: pending, processing, processed or dead
+  received_at: when it was recorded
+  payload_changed: whether a duplicate''s payload is another than the stored one, if both have one
+Errors: IK003 (tenant, source, event id, stream), 22023 (ttl), 25006, 40001 (above READ COMMITTED, if it was recorded meanwhile by a batch or by a transaction of hundreds of events), 42501.';
 
 CREATE FUNCTION @extschema@.webhook_inbox_record_batch(
 	tenant_id pg_catalog.text,
@@ -545,8 +673,13 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.webhook_inbox_record_batch FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.webhook_inbox_record_batch IS
 'Record many events of one source, each once.
-Arguments: tenant_id and source; events, an array of objects whose members are named like the arguments of webhook_inbox_record from event_id on; ttl as an interval''s text or in seconds, sequence as a number or a text of digits.
 Returns a row for each element, in their order. Of two elements with the same event_id the second is a duplicate. An element that is not acceptable refuses all of them; the error names it by its subscript, counted from 0.
+Arguments:
+  tenant_id, source: as for webhook_inbox_record
+  events: an array of objects whose members are named like the arguments of webhook_inbox_record from event_id on; ttl as an interval''s text or in seconds, sequence as a number or a text of digits
+Result:
+  event_id: of the element
+  outcome, state, payload_changed: as of webhook_inbox_record
 Errors: IK003, 22023 (events), 25006, 40001 (above READ COMMITTED, if a duplicate was recorded meanwhile), 42501.';
 
 CREATE FUNCTION @extschema@.webhook_inbox_fetch(
@@ -559,9 +692,12 @@ AS 'MODULE_PATHNAME', 'webhook_inbox_fetch'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.webhook_inbox_fetch FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.webhook_inbox_fetch IS
-'Hand out events that are due, what has been due longest first, each to one worker. Those that another transaction has locked are skipped. Of a stream the first unfinished event is handed out, and no other until it is processed or dead.
-Arguments: max_events, at least 1; source and tenant_id, null for all; lease, how long the worker may take before the event is handed out again (idempotency.webhook_lease). Lapsed leases count as attempts; after idempotency.webhook_max_attempts the event is dead.
-Returns the events in the order they were received, each with the token that webhook_inbox_complete and webhook_inbox_fail want; late tells that a higher sequence of the stream was processed before.
+'Hand out events that are due, what has been due longest first, each to one worker.
+Returns the events in the order they were received, each with the token that webhook_inbox_complete and webhook_inbox_fail want. Those that another transaction has locked are skipped. Of a stream the first unfinished event is handed out, and no other until it is processed or dead. A lapsed lease counts as an attempt; after idempotency.webhook_max_attempts the event is dead.
+Arguments:
+  max_events: how many at most, at least 1
+  source, tenant_id: null for all
+  lease: how long the worker may take before the event is handed out again; null for idempotency.webhook_lease
 Errors: IK003 (source, tenant), 22023 (max_events, lease), 25006, 40001 (above READ COMMITTED, if another worker took the same in that moment), 42501.';
 
 CREATE FUNCTION @extschema@.webhook_inbox_complete(
@@ -575,7 +711,8 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.webhook_inbox_complete FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.webhook_inbox_complete IS
 'Mark an event as processed, in the transaction that has its effects.
-Arguments: tenant_id, source, event_id and token as fetched.
+Arguments:
+  tenant_id, source, event_id, token: as fetched
 Errors: IK003, IK004 (outdated token, or the event was completed or failed with it before), IK005 (no such event), 22023, 25006, 42501.';
 
 CREATE FUNCTION @extschema@.webhook_inbox_fail(
@@ -591,8 +728,13 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.webhook_inbox_fail FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.webhook_inbox_fail IS
 'Give an event back after a failed attempt.
-Arguments: tenant_id, source, event_id and token as fetched; error, kept as last_error, may be null; retry_in, how long from now until the event is handed out again, unless it is dead (by default idempotency.webhook_backoff_base, doubled with each attempt up to idempotency.webhook_backoff_max, less a random part of up to a half).
-Returns pending, or dead after the last of idempotency.webhook_max_attempts.
+Arguments:
+  tenant_id, source, event_id, token: as fetched
+  error: kept as last_error; may be null
+  retry_in: how long from now until the event is handed out again, unless it is dead; null for idempotency.webhook_backoff_base, doubled with each attempt up to idempotency.webhook_backoff_max, less a random part of up to a half
+Outcomes:
+  pending: it will be handed out again
+  dead: that was the last of idempotency.webhook_max_attempts
 Errors: IK003, IK004 (outdated token, or the event was completed or failed with it before), IK005 (no such event), 22023, 25006, 42501.';
 
 CREATE FUNCTION @extschema@.webhook_inbox_requeue(
@@ -605,8 +747,9 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.webhook_inbox_requeue FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.webhook_inbox_requeue IS
 'Hand out again, from the first attempt, an event that is dead or processed, as long as it is kept.
-Arguments: tenant_id, source, event_id.
 Returns whether there was such an event.
+Arguments:
+  tenant_id, source, event_id: of the event
 Errors: IK003, 25006, 42501.';
 
 CREATE FUNCTION @extschema@.webhook_inbox_requeue_dead(
@@ -618,9 +761,11 @@ AS 'MODULE_PATHNAME', 'webhook_inbox_requeue_dead'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.webhook_inbox_requeue_dead FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.webhook_inbox_requeue_dead IS
-'Hand out again, from the first attempt, events that are dead, those that died first. Those that another transaction has locked are skipped.
-Arguments: tenant_id and source, null for all; max_rows, at least 1, null for no limit.
-Returns how many they were.
+'Hand out again, from the first attempt, events that are dead, those that died first.
+Returns how many they were. Those that another transaction has locked are skipped.
+Arguments:
+  tenant_id, source: null for all
+  max_rows: how many at most, at least 1; null for no limit
 Errors: IK003 (tenant, source), 22023 (max_rows), 25006, 42501.';
 
 CREATE PROCEDURE @extschema@.webhook_inbox_process(
@@ -632,8 +777,12 @@ AS 'MODULE_PATHNAME', 'webhook_inbox_process'
 LANGUAGE C;
 REVOKE ALL ON PROCEDURE @extschema@.webhook_inbox_process FROM PUBLIC;
 COMMENT ON PROCEDURE @extschema@.webhook_inbox_process IS
-'Fetch events one by one, run a handler on each and complete it, until none is due or max_events are done. Each event is fetched in one transaction, and processed and completed in another.
-Arguments: handler, a function (webhook_event), run with the caller''s rights, whose result is not used; source and tenant_id, null for all; max_events, at least 1. An event whose handler raises is failed with the error''s message, and the others go on.
+'Fetch events one by one, run a handler on each and complete it, until none is due or max_events are done.
+Each event is fetched in one transaction, and processed and completed in another. An event whose handler raises is failed with the error''s message, and the others go on.
+Arguments:
+  handler: a function (webhook_event), run with the caller''s rights, whose result is not used
+  source, tenant_id: null for all
+  max_events: at least 1
 Errors: IK003 (source, tenant), 22023 (handler, max_events), 2D000 (called inside a transaction block), 25006, 42501 (tenant, handler, or the role or its tenant changed on the way).';
 
 -- Observability.
@@ -658,7 +807,19 @@ AS 'MODULE_PATHNAME', 'idempotency_stats'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_stats FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_stats IS
-'How often the functions have given each answer in this database since stats_reset, which is the start of the server or the last idempotency_stats_reset; also in transactions that were rolled back. claim_lost counts outdated tokens, of keys and of events; retried and dead count failed attempts at an event; swept counts keys and events.
+'How often the functions have given each answer in this database since stats_reset; also in transactions that were rolled back.
+Result:
+  claimed, resumed, replayed, in_progress, mismatch, gone: claims with this outcome
+  completed: keys that got a response
+  released: keys that were given back without one
+  claim_lost: calls with an outdated token, of keys and of events
+  recorded: events that were new
+  duplicate: events that had been recorded before
+  fetched: events that were handed out
+  retried: attempts at an event that failed, but were not the last
+  dead: attempts at an event that failed and were the last
+  swept: keys and events that a sweep has emptied or deleted
+  stats_reset: the start of the server, or the last idempotency_stats_reset
 Errors: 55000 (nothing is counted: before PostgreSQL 17 the library must be in shared_preload_libraries), 42501 (a role that is pinned to one tenant).';
 
 CREATE VIEW @extschema@.idempotency_stats AS
@@ -692,8 +853,20 @@ AS 'MODULE_PATHNAME', 'idempotency_activity'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_activity FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_activity IS
-'What is in the tables now: a row for each tenant and scope with its keys, and a row for each tenant and source with its webhook events. It reads both tables whole; for frequent questions there is idempotency_stats.
-Of keys: in_progress under a live lease, lapsed, released, completed; oldest, when the oldest of those not completed was first claimed. Of events: backlog, those not yet processed or dead; oldest_due, since when the oldest of these waits for a worker; dead. A role that is pinned to one tenant sees its own only.
+'What is in the tables now: a row for each tenant and scope with its keys, and a row for each tenant and source with its webhook events.
+It reads both tables whole; for frequent questions there is idempotency_stats. A role that is pinned to one tenant sees its own only.
+Result:
+  tenant_id: whose keys or events
+  scope: of the keys; null in a row of events
+  in_progress: keys under a live lease
+  lapsed: keys whose lease is over, so that a retry or a worker may take them over
+  released: keys that were given back
+  completed: keys with a response
+  oldest: when the oldest of the keys that are not completed was first claimed
+  source: of the events; null in a row of keys
+  backlog: events that are not yet processed or dead
+  oldest_due: since when the oldest of these waits for a worker
+  dead: events that are dead
 Errors: 42501.';
 
 CREATE VIEW @extschema@.idempotency_activity AS
@@ -758,6 +931,14 @@ JOIN pg_catalog.pg_class AS c ON c.relnamespace OPERATOR(pg_catalog.=) e.extname
 	AND c.relname OPERATOR(pg_catalog.=) m.name::pg_catalog.name;
 COMMENT ON VIEW @extschema@.idempotency_profiles IS
 'what idempotency_grant grants to the roles of each profile';
+COMMENT ON COLUMN @extschema@.idempotency_profiles.profile IS
+'app, worker or admin';
+COMMENT ON COLUMN @extschema@.idempotency_profiles.privilege IS
+'EXECUTE or SELECT';
+COMMENT ON COLUMN @extschema@.idempotency_profiles.routine IS
+'the function or procedure it is on; null for SELECT';
+COMMENT ON COLUMN @extschema@.idempotency_profiles.relation IS
+'the table or view it is on; null for EXECUTE';
 
 CREATE FUNCTION @extschema@.idempotency_set_profile(
 	grantee pg_catalog.regrole,
@@ -809,7 +990,10 @@ END $$;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_set_profile FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_set_profile IS
 'What idempotency_grant and idempotency_revoke have in common.
-Arguments: grantee and profile, as theirs; granted, true to grant; profiles, the rows of idempotency_profiles, which they pass since what is found by name here might be another''s.
+Arguments:
+  grantee, profile: as theirs
+  granted: true to grant
+  profiles: the rows of idempotency_profiles, which they pass since what is found by name here might be another''s
 Errors: 22023, and those of GRANT and REVOKE.';
 
 CREATE FUNCTION @extschema@.idempotency_grant(
@@ -823,8 +1007,11 @@ BEGIN ATOMIC
 END;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_grant FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_grant IS
-'Grant a role what it needs for its task, as listed in idempotency_profiles: EXECUTE on functions, for admin also SELECT on the tables and views, and USAGE on the schema.
-Arguments: grantee, a role; profile, app (claims keys and records events), worker (processes events and finishes abandoned claims) or admin (looks, cleans up and repairs). A role may be granted several.
+'Grant a role what it needs for its task, as listed in idempotency_profiles.
+That is EXECUTE on functions, for admin also SELECT on the tables and views, and USAGE on the schema. A role may be granted several.
+Arguments:
+  grantee: a role
+  profile: app (claims keys and records events), worker (processes events and finishes abandoned claims) or admin (looks, cleans up and repairs)
 Errors: 22023, and those of GRANT.';
 
 CREATE FUNCTION @extschema@.idempotency_revoke(
@@ -839,7 +1026,9 @@ END;
 REVOKE ALL ON FUNCTION @extschema@.idempotency_revoke FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.idempotency_revoke IS
 'Revoke what idempotency_grant has granted, but for USAGE on the schema and what another profile of the role needs, too.
-Arguments: grantee, a role; profile, app, worker or admin.
+Arguments:
+  grantee: a role
+  profile: app, worker or admin
 Errors: 22023, and those of REVOKE.';
 
 -- Default privileges of the database must not give away what everybody has

@@ -293,32 +293,32 @@ define_durations(void)
 {
 	define_duration("idempotency.lease",
 					"Sets how long a committed claim is protected.",
-					"After that, a retry takes the key over.",
+					"After that, a retry takes the key over. A lease ends with the key's own time at the latest.",
 					&lease_string, "30min", PGC_USERSET,
 					check_seconds, assign_default_lease);
 	define_duration("idempotency.success_ttl",
-					"Sets how long a key is kept, counted from its claim.",
-					"It holds for claims and for responses below status 400.",
+					"Sets how long a key is kept, counted from its latest claim.",
+					"It holds for claims and for responses below status 400. Extending a lease beyond that extends it, too.",
 					&success_ttl_string, "24h", PGC_USERSET,
 					check_seconds, assign_success_ttl);
 	define_duration("idempotency.client_error_ttl",
-					"Sets how long a response of status 400 or above is kept.",
+					"Sets how long a response of status 400 or above is kept, counted from its completion.",
 					"It holds unless the status is retryable.",
 					&client_error_ttl_string, "1h", PGC_USERSET,
 					check_seconds, assign_client_error_ttl);
 	define_duration("idempotency.tombstone_ttl",
 					"Sets how long an expired key is still answered with \"gone\".",
-					"Zero forgets a key as soon as it expires.",
+					"Zero forgets a key as soon as it expires. A session that sweeps needs the same value as those that claim.",
 					&tombstone_ttl_string, "0", PGC_USERSET,
 					check_seconds, assign_tombstone_ttl);
 	define_duration("idempotency.wait",
 					"Sets how long a duplicate waits for the first request.",
-					"A bare number counts in milliseconds.",
+					"Zero answers it at once. A bare number counts in milliseconds.",
 					&wait_string, "0", PGC_USERSET,
 					check_milliseconds, assign_default_wait);
 	define_duration("idempotency.clock_offset",
 					"Sets what is added to the clock, for tests.",
-					NULL,
+					"It may be negative.",
 					&clock_offset_string, "0", PGC_SUSET,
 					check_offset, assign_clock_offset);
 }
@@ -328,7 +328,7 @@ define_key_rules(void)
 {
 	DefineCustomEnumVariable("idempotency.key_format",
 							 "Sets the format that keys must have.",
-							 NULL,
+							 "Keys are told apart as they are written, so also by upper and lower case.",
 							 &key_format, KEY_FORMAT_ANY, key_formats,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("idempotency.key_min_length",
@@ -350,7 +350,7 @@ define_storage_rules(void)
 {
 	DefineCustomStringVariable("idempotency.retryable_statuses",
 							   "Lists the statuses that leave a key retryable.",
-							   "Codes and classes, such as \"429,5xx\".",
+							   "Their responses are not stored. Codes and classes, such as \"429,5xx\".",
 							   &retryable_statuses_string, "408,425,429,5xx",
 							   PGC_USERSET, 0, check_retryable_statuses,
 							   assign_retryable_statuses, NULL);
@@ -382,7 +382,7 @@ define_webhook_rules(void)
 					check_seconds, assign_webhook_lease);
 	define_duration("idempotency.webhook_backoff_base",
 					"Sets the delay after an event's first failure.",
-					"It doubles with each further failure.",
+					"It doubles with each further failure, and is less a random part of up to a half.",
 					&webhook_backoff_base_string, "5s", PGC_USERSET,
 					check_seconds, assign_webhook_backoff_base);
 	define_duration("idempotency.webhook_backoff_max",
@@ -392,12 +392,12 @@ define_webhook_rules(void)
 					check_seconds, assign_webhook_backoff_max);
 	DefineCustomIntVariable("idempotency.webhook_max_attempts",
 							"Sets how often an event is attempted before it is dead.",
-							NULL,
+							"A worker that dies has made an attempt, too.",
 							&webhook_max_attempts, 10, 1, PG_INT32_MAX,
 							PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("idempotency.webhook_notify",
 							 "Sets whether NOTIFY webhook_inbox is sent when an event is recorded.",
-							 "Transactions that notify commit one after the other.",
+							 "It has the source as its payload. Transactions that notify commit one after the other.",
 							 &webhook_notify, false,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 }
@@ -412,7 +412,7 @@ define_administration(void)
 							   PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("idempotency.log_outcomes",
 							   "Lists the outcomes that are written to the server's log.",
-							   "Each as one line, with a digest of the key.",
+							   "Each as one line, with a digest of the key. For example \"replay, mismatch\".",
 							   &log_outcomes_string, "",
 							   PGC_SUSET, 0, check_log_outcomes,
 							   assign_log_outcomes, NULL);
