@@ -4,7 +4,7 @@
 EXTENSION = idempotency
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
 
-COMMANDS = deps demo check check-citus check-examples check-versions freeze bench bench-growth bench-instructions bench-sweep
+COMMANDS = deps demo reference check check-examples check-versions bench bench-growth bench-sweep
 
 ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 
@@ -21,7 +21,7 @@ check-examples:
 	@tools/deps bench
 	@tools/$@
 
-demo bench-sweep:
+demo reference bench-sweep:
 	@tools/deps server
 	@tools/$@
 
