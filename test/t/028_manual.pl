@@ -51,7 +51,7 @@ foreach my $page (documents(), @examples)
 }
 cmp_ok($links, '>', 100, 'there are links');
 
-# The reference has everything there is (028_reference.pl), in a heading or in front of a row.
+# The reference has everything there is (029_reference.pl), in a heading or in front of a row.
 my %known = map { $_ => 1 } slurp_file('docs/reference.md') =~ /^(?:### (?:\w+ )?|\| (?:\w+ )?`)([\w.]+)/mg;
 foreach my $page (documents())
 {
