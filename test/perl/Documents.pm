@@ -6,7 +6,7 @@ use warnings;
 use Exporter 'import';
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(documents sql_blocks prose shown_parts);
+our @EXPORT = qw(documents fences sql_blocks prose);
 
 my $fence = qr/^```(?<info>.*)\n(?<body>(?s:.*?))^```\n/m;
 
@@ -14,6 +14,16 @@ my $fence = qr/^```(?<info>.*)\n(?<body>(?s:.*?))^```\n/m;
 sub documents
 {
 	return ('README.md', sort glob 'docs/*.md');
+}
+
+# The blocks of code of a page, each with what is said behind its first fence.
+sub fences
+{
+	my ($page) = @_;
+	my $content = slurp_file($page);
+	my @fences;
+	push @fences, {%+} while $content =~ /$fence/g;
+	return @fences;
 }
 
 # The SQL of a page, each block with the text that it prints if that is shown.
@@ -34,20 +44,6 @@ sub prose
 {
 	my ($page) = @_;
 	return slurp_file($page) =~ s/$fence/\n/gr;
-}
-
-# The parts of files that a page shows: the block names the file.
-sub shown_parts
-{
-	my ($page) = @_;
-	my @parts;
-	my $content = slurp_file($page);
-	while ($content =~ /$fence/g)
-	{
-		my ($info, $body) = @+{qw(info body)};
-		push @parts, { file => $1, body => $body } if $info =~ /^\w+ (\S+)$/;
-	}
-	return @parts;
 }
 
 1;

@@ -59,13 +59,14 @@ foreach my $page (documents())
 	is(join(' ', grep { !$known{$_} && !-e $_ } sort keys %named), '', "what $page names of the extension exists");
 }
 
+# A block of code that names a file is part of it.
 foreach my $page (documents())
 {
-	foreach my $part (shown_parts($page))
+	foreach my $part (grep { $_->{info} =~ / / } fences($page))
 	{
+		my (undef, $file) = split / /, $part->{info};
 		my ($line) = $part->{body} =~ /(\S.*)/;
-		ok(index(slurp_file(dirname($page) . "/$part->{file}"), $part->{body}) >= 0,
-			"$page shows $part->{file} as it is: $line");
+		ok(index(slurp_file(dirname($page) . "/$file"), $part->{body}) >= 0, "$page shows $file as it is: $line");
 	}
 }
 
@@ -81,7 +82,7 @@ my %drawn = map { without_margin(s/^ \*\t\t//mgr) => 1 }
 	map { slurp_file($_) =~ /((?:^ \*\t\t.*\n)+)/mg } 'src/key.h', 'src/inbox.h';
 foreach my $page (documents())
 {
-	foreach my $drawing (grep { /^ *absent -/m } slurp_file($page) =~ /^```\n(.*?)^```\n/gms)
+	foreach my $drawing (grep { /^ *absent -/m } map { $_->{body} } fences($page))
 	{
 		ok($drawn{ without_margin($drawing) }, "a state machine in $page is the one in src");
 	}
