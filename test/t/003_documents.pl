@@ -1,6 +1,7 @@
 # Runs every SQL block of README.md and the manual in order, each page in a
 # session on a server of its own.  A block that is followed by a block of
-# text must print that text.
+# text must print that text.  A page that needs more than one server names the
+# test that runs it: <!-- run by test/t/... -->
 use strict;
 use warnings;
 use File::Basename qw(basename dirname);
@@ -35,6 +36,12 @@ sub run_blocks
 my $count = 0;
 foreach my $page (documents())
 {
+	if (my ($test) = slurp_file($page) =~ /^<!-- run by (\S+) -->$/m)
+	{
+		like(slurp_file($test), qr/\Q$page\E/, "$page is run by $test");
+		next;
+	}
+
 	my @blocks = sql_blocks($page);
 	is(scalar(grep { defined $_->{text} } @blocks), scalar(() = slurp_file($page) =~ /^```text/mg),
 		"every block of text in $page follows the SQL that prints it");
