@@ -4,7 +4,8 @@
 EXTENSION = idempotency
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
 
-COMMANDS = deps demo reference check check-examples check-versions bench bench-growth bench-sweep
+COMMANDS = deps demo reference check check-citus check-examples check-versions freeze \
+	bench bench-growth bench-instructions bench-sweep
 
 ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 
