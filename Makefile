@@ -4,8 +4,8 @@
 EXTENSION = idempotency
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
 
-COMMANDS = deps demo reference check check-citus check-examples check-versions freeze \
-	bench bench-growth bench-instructions bench-sweep
+COMMANDS = deps demo reference check check-citus check-examples check-versions check-packages \
+	dist freeze bench bench-growth bench-instructions bench-sweep
 
 ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 
@@ -39,7 +39,7 @@ bench-instructions:
 	@tools/deps valgrind
 	@tools/$@
 
-check-versions freeze:
+check-versions check-packages dist freeze:
 	@tools/$@
 
 else
