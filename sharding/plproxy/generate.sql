@@ -216,7 +216,7 @@ WITH rules (name, reason) AS (VALUES
 	('idempotency_profiles', 'each shard has its own')
 )
 SELECT CASE
-	WHEN p.oid IS NOT NULL THEN format(E'CREATE VIEW %1$s AS SELECT * FROM %1$s();\nCOMMENT ON VIEW %1$s IS %2$L;\n', c.oid::regclass, obj_description(c.oid, 'pg_class'))
+	WHEN p.oid IS NOT NULL THEN format(E'CREATE VIEW %1$s AS SELECT * FROM %1$s();\nGRANT SELECT ON %1$s TO PUBLIC;\nCOMMENT ON VIEW %1$s IS %2$L;\n', c.oid::regclass, obj_description(c.oid, 'pg_class'))
 	WHEN reason IS NOT NULL THEN format('-- left out: %s: %s', c.oid::regclass, reason)
 	ELSE format($$DO %L;$$, format($$BEGIN RAISE 'there is no rule for %s'; END$$, c.oid::regclass)) END
 FROM pg_extension AS e JOIN pg_depend AS d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'

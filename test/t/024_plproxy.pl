@@ -154,11 +154,13 @@ ask(q{SELECT idempotency_forget('acme', 'autocommit')});
 # Everybody is on the shards who he is on the proxy.
 $_->safe_psql('postgres', q{
 	CREATE ROLE acme LOGIN;
+	CREATE ROLE operator LOGIN;
 	CREATE ROLE stranger LOGIN;
 	ALTER ROLE acme SET idempotency.tenant = 'acme'}) foreach $sharded->all;
 ask(q{
-	GRANT USAGE ON FOREIGN SERVER idempotency TO acme;
+	GRANT USAGE ON FOREIGN SERVER idempotency TO acme, operator;
 	SELECT idempotency_grant('acme', 'app'), idempotency_grant('acme', 'worker');
+	SELECT idempotency_grant('operator', 'admin');
 	SELECT webhook_inbox_record(tenant, 'pin', 'e') FROM tenants});
 
 # What a role is told: an answer, or an SQLSTATE.
@@ -173,6 +175,8 @@ is(told('acme', q{SELECT outcome FROM idempotency_claim('acme', 'pinned')}), 'cl
 is(told('acme', q{SELECT outcome FROM idempotency_claim('globex', 'pinned')}), '42501', '... and at no other');
 is(told('acme', q{SELECT string_agg(tenant_id, ' ') FROM webhook_inbox_fetch(100)}), 'acme', '... also where it asks for all');
 is(told('acme', q{SELECT idempotency_forget('acme', 'pinned')}), '42501', '... and does what it was granted only');
+is(told('operator', 'SELECT stats_reset IS NOT NULL FROM idempotency_stats'), 't', 'who watches reads the views');
+is(told('acme', 'SELECT FROM idempotency_activity'), '42501', '... and nobody else');
 is(told('stranger', q{SELECT idempotency_request_hash('{}')}), '42501', 'who may not use the foreign server gets nowhere');
 ask(q{SELECT idempotency_forget_tenant(tenant) FROM tenants});
 
