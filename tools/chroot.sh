@@ -132,10 +132,12 @@ make_chroot()
 # What is new or throw-away goes, and what the tests left behind.
 remove_leftovers()
 {
-	local root
+	local suite root
 	rm -rf --one-file-system "$CHROOTS"/*.new "$CHROOTS"/*.throw-away
-	for root in "$CHROOTS"/*/; do
-		[ ! -d "${root}tmp" ] || find "${root}tmp" -xdev -mindepth 1 -delete
+	for suite in "${suites[@]}"; do
+		for root in "$CHROOTS/$suite"*/; do
+			[ -L "${root%/}" ] || [ ! -d "${root}tmp" ] || find "${root}tmp" -xdev -mindepth 1 -delete
+		done
 	done
 }
 
@@ -175,7 +177,7 @@ open_chroots()
 	fi
 
 	"$checkout/tools/deps" debootstrap debian-archive-keyring gpgv || exit 1
-	exec {lock}>"$CHROOTS/lock"
+	exec {lock}>>"$CHROOTS/lock"
 	flock -n "$lock" || {
 		echo "waiting for another one that uses $CHROOTS"
 		flock "$lock"

@@ -9,6 +9,7 @@
 -- idempotency_forget_tenant: they keep each stream in order by locks, which
 -- webhook_inbox_fetch has to meet.
 \set ON_ERROR_STOP on
+SET search_path = pg_catalog, pg_temp;
 
 -- A function whose tenant may be left out isn't for one tenant.
 SELECT p.oid::regprocedure AS delegated, create_distributed_function(p.oid::regprocedure, 'tenant_id',
@@ -19,3 +20,4 @@ JOIN pg_proc AS p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
 WHERE e.extname = 'idempotency' AND p.proname LIKE 'idempotency\_%' AND p.proname <> 'idempotency_forget_tenant'
 	AND p.proargnames[1] = 'tenant_id' AND p.pronargs > p.pronargdefaults
 ORDER BY 1;
+RESET search_path;

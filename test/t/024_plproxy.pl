@@ -71,15 +71,20 @@ is(join(' ', sort keys %reason), 'idempotency_keys idempotency_profiles idempote
 	'the generator says why it left out others');
 
 # A later version may have more.
-sub set_up_anew
+sub set_up_anew_by
 {
-	my @servers = @_;
+	my @addresses = @_;
 	ask('CREATE DATABASE anew');
 	my ($out, $err) = ('', '');
-	IPC::Run::run([ 'sharding/plproxy/setup', $proxy->connstr('anew'), map { Shards::address($_) } @servers ], '>', \$out, '2>', \$err);
+	IPC::Run::run([ 'sharding/plproxy/setup', $proxy->connstr('anew'), @addresses ], '>', \$out, '2>', \$err);
 	my $made = $proxy->safe_psql('anew', q{SELECT count(*) FROM pg_proc WHERE proname = 'idempotency_claim'});
 	ask('DROP DATABASE anew');
 	return ($made, $err);
+}
+
+sub set_up_anew
+{
+	return set_up_anew_by(map { Shards::address($_) } @_);
 }
 
 my $add = sub { return "CREATE FUNCTION $_[0] RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER EXTENSION idempotency ADD FUNCTION $_[0]"; };
@@ -98,6 +103,11 @@ like($err, qr/the extension is not in /, '... or that have none');
 $shards[0]->safe_psql('postgres', $remove->('later(tenant_id text)'));
 ($made, $err) = set_up_anew(@shards);
 is("$made $err", '1 ', '... and the same ones are not');
+foreach my $who (' user=postgres', " password = 'x'")
+{
+	($made, $err) = set_up_anew_by(Shards::address($shards[0]) . $who);
+	like($err, qr/must not say who connects/, "one is refused that says$who");
+}
 
 # Every function, beside a database that has all tenants.
 my $every_function = slurp_file('test/sharding/every_function.sql');
@@ -175,6 +185,7 @@ is(told('acme', q{SELECT outcome FROM idempotency_claim('acme', 'pinned')}), 'cl
 is(told('acme', q{SELECT outcome FROM idempotency_claim('globex', 'pinned')}), '42501', '... and at no other');
 is(told('acme', q{SELECT string_agg(tenant_id, ' ') FROM webhook_inbox_fetch(100)}), 'acme', '... also where it asks for all');
 is(told('acme', q{SELECT idempotency_forget('acme', 'pinned')}), '42501', '... and does what it was granted only');
+is(told('acme', q{CREATE USER MAPPING FOR acme SERVER idempotency OPTIONS (user 'postgres')}), '42501', '... and makes itself nobody else');
 is(told('operator', 'SELECT stats_reset IS NOT NULL FROM idempotency_stats'), 't', 'who watches reads the views');
 is(told('acme', 'SELECT FROM idempotency_activity'), '42501', '... and nobody else');
 is(told('stranger', q{SELECT idempotency_request_hash('{}')}), '42501', 'who may not use the foreign server gets nowhere');
