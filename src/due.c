@@ -64,7 +64,8 @@ add_filter(Parameters *parameters, const Fetch *fetch)
 
 /*
  * Tells whether this transaction may have written a row.  In a shard of a
- * distributed table it was written under another number than this one's.
+ * distributed table it was written under another number than this one's; but
+ * what was finished, or due, before this transaction began isn't its own.
  */
 static bool
 is_written_by_us(const Fetch *fetch, const SPITupleTable *table, uint64 row)
@@ -72,8 +73,10 @@ is_written_by_us(const Fetch *fetch, const SPITupleTable *table, uint64 row)
 	Datum		xmin = datum_column(table, row, DUE_XMIN);
 	Datum		relation = datum_column(table, row, DUE_TABLE);
 
-	return DatumGetObjectId(relation) != fetch->extension->table ||
-		TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
+	if (DatumGetObjectId(relation) != fetch->extension->table)
+		return DatumGetTimestampTz(datum_column(table, row, DUE_DUE_AT)) >=
+			GetCurrentTransactionStartTimestamp();
+	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
 }
 
 /* Reads a row of the list. */

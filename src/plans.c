@@ -168,12 +168,19 @@ static int
 choose_mode(SPIPlanPtr plan)
 {
 	CachedPlan *cached = SPI_plan_get_cached_plan(plan);
-	PlannedStmt *statement = linitial_node(PlannedStmt, cached->stmt_list);
-	Cost		cost = statement->planTree->total_cost;
+	int			mode = PLAN_CACHE_MODE_FORCE_GENERIC_PLAN;
+	ListCell   *cell;
 
+	/* a rule may have put others in a statement's place, or none */
+	foreach(cell, cached->stmt_list)
+	{
+		Plan	   *tree = lfirst_node(PlannedStmt, cell)->planTree;
+
+		if (tree != NULL && tree->total_cost >= UNUSABLE_COST)
+			mode = PLAN_CACHE_MODE_FORCE_CUSTOM_PLAN;
+	}
 	ReleaseCachedPlan(cached, CurrentResourceOwner);
-	return cost < UNUSABLE_COST ? PLAN_CACHE_MODE_FORCE_GENERIC_PLAN :
-		PLAN_CACHE_MODE_FORCE_CUSTOM_PLAN;
+	return mode;
 }
 
 /*

@@ -55,6 +55,7 @@ DECLARE
 	_partition int4;
 	_left int8 := max_rows;
 	_found int8;
+	_handed_out int8 := 0;
 	_was_reached bool := false;
 BEGIN
 	IF tenant_id IS NOT NULL THEN
@@ -66,9 +67,13 @@ BEGIN
 			RETURN QUERY EXECUTE call USING _partition, _left::int4;
 			GET DIAGNOSTICS _found = ROW_COUNT;
 			_left := _left - _found;
+			_handed_out := _handed_out + _found;
 			_was_reached := true;
 			EXIT WHEN _left <= 0;
-		EXCEPTION WHEN internal_error OR admin_shutdown OR crash_shutdown THEN
+		EXCEPTION WHEN OTHERS THEN	-- what others have handed out must not be lost
+			IF _handed_out = 0 AND SQLSTATE NOT IN ('XX000', '57P01', '57P02') THEN
+				RAISE;
+			END IF;
 			RAISE WARNING 'a shard was passed over: %%', SQLERRM;
 		END;
 	END LOOP;

@@ -74,6 +74,12 @@ refuses('SELECT webhook_inbox_requeue_dead()', 'webhook_inbox_requeue_dead refus
 is(ask("SELECT webhook_inbox_requeue_dead('tenant1')"), '1', '... but of one');
 is(ask("SELECT webhook_inbox_requeue_dead_each_tenant('github')"), $tenants - 1, '... and tenant by tenant');
 
+# A stream that never runs empty: what is finished passes on its turn.
+ask(q{SELECT count(*) FROM webhook_inbox_record_batch('tenant2', 'long', (SELECT jsonb_agg(jsonb_build_object('event_id', i::text, 'stream', 's', 'sequence', i)) FROM generate_series(1, 30) AS i))});
+ask(q{SELECT event_id AS id, token FROM webhook_inbox_fetch(1, 'long', 'tenant2') \gset
+	SELECT webhook_inbox_complete('tenant2', 'long', :'id', :token)}) foreach 1 .. 20;
+is(ask("SELECT count(*), count(due_at) FROM webhook_inbox WHERE source = 'long' AND state = 'processed'"), '20|1', 'of the finished events of a stream the last one has a turn');
+
 is(ask("SELECT idempotency_forget_tenant('tenant1')"), '4', 'a tenant is forgotten');
 is(ask('SELECT (SELECT count(DISTINCT tenant_id) FROM idempotency_keys), (SELECT count(DISTINCT tenant_id) FROM webhook_inbox)'),
 	join('|', ($tenants - 1) x 2), '... and only that one');

@@ -48,6 +48,14 @@ DROP TRIGGER nested ON idempotency_keys;
 DROP FUNCTION nested;
 REVOKE ALL ON idempotency_keys FROM regress_mallory;
 
+-- ... or a rule, with which a statement may be others, or none.
+CREATE RULE tell AS ON DELETE TO idempotency_keys DO ALSO NOTIFY changed;
+SELECT idempotency_forget('acme', 'outer');
+CREATE OR REPLACE RULE tell AS ON DELETE TO idempotency_keys DO INSTEAD NOTHING;
+SELECT idempotency_forget('acme', 'nested');
+DROP RULE tell ON idempotency_keys;
+SELECT idempotency_forget('acme', 'nested');
+
 -- A copy of a function beside a table that only looks like ours.
 CREATE TABLE mallory.idempotency_keys (LIKE public.idempotency_keys);
 ALTER TABLE mallory.idempotency_keys OWNER TO regress_mallory;

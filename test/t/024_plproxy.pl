@@ -191,6 +191,23 @@ is(told('acme', 'SELECT FROM idempotency_activity'), '42501', '... and nobody el
 is(told('stranger', q{SELECT idempotency_request_hash('{}')}), '42501', 'who may not use the foreign server gets nowhere');
 ask(q{SELECT idempotency_forget_tenant(tenant) FROM tenants});
 
+# What one shard refuses doesn't lose what others have handed out.
+ask(q{SELECT webhook_inbox_record(tenant, 'refused', 'e') FROM tenants});
+$_->safe_psql('postgres', 'ALTER ROLE acme RESET idempotency.tenant') foreach @shards;
+$shards[1]->safe_psql('postgres', q{SELECT idempotency_revoke('acme', 'worker')});
+my $fetch = q{SELECT count(*) FROM webhook_inbox_fetch(100, 'refused')};
+my $handed_out = grep { $shard_of{$_} != $shards[1] } @tenants;
+my $fetched = 0;
+for (my $tries = 0; $fetched < $handed_out && $tries < 100; $tries++)
+{
+	my $answer = told('acme', $fetch);
+	$fetched += $answer if $answer ne '42501';
+}
+is($fetched, $handed_out, 'each event of shards that let one is handed out');
+is(ask(q{SELECT DISTINCT attempt FROM webhook_inbox_fetch(100, 'refused')}), '1', '... and no other is lost');
+$_->safe_psql('postgres', q{ALTER ROLE acme SET idempotency.tenant = 'acme'}) foreach @shards;
+ask(q{SELECT idempotency_grant('acme', 'worker'); SELECT idempotency_forget_tenant(tenant) FROM tenants});
+
 # One shard down.
 my ($down, @up) = ($shards[1], @shards[ 0, 2 ]);
 my @lost = grep { $shard_of{$_} == $down } @tenants;
