@@ -54,7 +54,7 @@ $clients->start($cluster->connstr('postgres') . ' user=client', '--prepare', '--
 $clients->ride_out;
 $cluster->safe_psql('postgres', q{
 	SELECT undistribute_table(name) FROM unnest(ARRAY['effects', 'counters']) AS name});
-$clients->check($cluster);
+$clients->check($cluster, rare => 'resumed');
 log_tells_only(
 	$cluster,
 	{   '40001' => 'overtaken',

@@ -146,10 +146,11 @@ sub ride_out
 }
 
 # Tests what there is in the end, on a server that clients were working with; if
-# it is a proxy, it has views of the tables of all shards.
+# it is a proxy, it has views of the tables of all shards.  With few accidents, an
+# outcome may be rare.
 sub check
 {
-	my ($self, $node) = @_;
+	my ($self, $node, %options) = @_;
 	my $ask = sub { return $node->safe_psql('postgres', $_[0]); };
 
 	$ask->($notes);
@@ -157,8 +158,8 @@ sub check
 
 	is($ask->('SELECT count(*), count(DISTINCT (client, key)) FROM answers'),
 		join('|', ($self->total) x 2), 'every request was answered once');
-	is($ask->('SELECT DISTINCT outcome FROM answers ORDER BY 1'),
-		"claimed\nexecuted\nleft\nreplay\nresumed", '... in each way');
+	my @ways = grep { $_ ne ($options{rare} // '') } split /\n/, $ask->('SELECT DISTINCT outcome FROM answers ORDER BY 1');
+	is("@ways", join(' ', grep { $_ ne ($options{rare} // '') } qw(claimed executed left replay resumed)), '... in each way');
 	is($ask->(q{
 		SELECT count(DISTINCT key), count(*) - count(DISTINCT key) FROM effects}),
 		$ask->(q{SELECT count(DISTINCT key) || '|0' FROM answers WHERE outcome <> 'left'}),

@@ -56,7 +56,7 @@ $clients->ride_out(
 	[ $clients->total / 3, \&update ],
 	[ $clients->total / 2, \&both_work ]);
 is($node->safe_psql('postgres', q{SELECT extversion FROM pg_extension WHERE extname = 'idempotency'}), $next->{next_version}, 'updated');
-$clients->check($node);
+$clients->check($node, rare => 'resumed');
 
 log_tells_only(
 	$node,
