@@ -272,7 +272,7 @@ my $terminate = sub { return ask_of_backend($proxy, 'pg_terminate_backend(pid)')
 $sharded->route($Clients::routed);
 $clients->start($proxy->connstr('postgres'), '--proxy', '--tenants', @tenants);
 $clients->ride_out(map { [ $_ * $clients->total / 14, $_ % 3 == 0 ? $terminate : $kill_shard ] } 1 .. 9);
-$clients->check($proxy);
+$clients->check($proxy, rare => 'resumed');
 
 # The workers.
 $sharded->route($Workers::routed);

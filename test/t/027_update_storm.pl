@@ -14,7 +14,7 @@ use Test::More;
 my $next = NextVersion->new($PostgreSQL::Test::Utils::tmp_check . '/update_storm');
 my $node = PostgreSQL::Test::Cluster->new('update_storm', install_path => $next->{path});
 $node->init;
-my $clients = Clients->new($node, clients => 8, keys => 400);
+my $clients = Clients->new($node, clients => 8, keys => 1200);
 $next->build($node);
 
 # How many clients' sessions have the old library, and how many the new one.
@@ -24,6 +24,16 @@ sub libraries
 	$count{ NextVersion::library_of($_) }++ foreach split /\n/, $node->safe_psql('postgres', q{
 		SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()});
 	return @count{ 'old', 'new' };
+}
+
+# Installs the new library, once every client has loaded one: who loads it in the moment
+# in which it is replaced gets an error.
+sub install
+{
+	my ($old, $new) = libraries();
+	return 0 if $old + $new < 8;
+	$next->install;
+	return 1;
 }
 
 # Terminates sessions, but leaves most.  Their clients connect again, and get the new
@@ -51,7 +61,7 @@ sub both_work
 
 $clients->start($node->connstr('postgres'), '--prepare');
 $clients->ride_out(
-	[ $clients->total / 8, sub { return $next->install; } ],
+	[ $clients->total / 8, \&install ],
 	[ $clients->total / 8, \&renew_some ],
 	[ $clients->total / 3, \&update ],
 	[ $clients->total / 2, \&both_work ]);
