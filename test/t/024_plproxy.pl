@@ -24,7 +24,7 @@ $_->append_conf('postgresql.conf', qq{
 	shared_preload_libraries = 'idempotency'
 	$Workers::settings}) foreach $sharded->all;
 $proxy->start;
-my $clients = Clients->new($proxy, shards => \@shards, clients => 6, keys => 240);
+my $clients = Clients->new($proxy, shards => \@shards, clients => 6, keys => 600);
 Workers::prepare($_) foreach @shards;
 $sharded->set_up;
 
