@@ -46,7 +46,8 @@ COMMENT ON FUNCTION %1$s.idempotency_shard IS
 'How to connect to the shard that has a tenant, for transactions of more than one call.';
 
 -- Calls one shard after the other, from a random one on, until there are max_rows; or, for
--- one tenant, the tenant''s.  A shard that can''t be reached is passed over, unless none can.
+-- one tenant, the tenant''s.  A shard that can''t be reached is passed over, unless none can;
+-- so is one that refuses, once others have handed out something.
 -- RUN ON ALL would hand out up to max_rows of each shard; and with one shard down it would
 -- fail, while the others had handed out what nobody got.
 CREATE FUNCTION %1$s.idempotency_in_turn(tenant_id text, max_rows int4, call text) RETURNS SETOF record
@@ -55,7 +56,6 @@ DECLARE
 	_partition int4;
 	_left int8 := max_rows;
 	_found int8;
-	_handed_out int8 := 0;
 	_was_reached bool := false;
 BEGIN
 	IF tenant_id IS NOT NULL THEN
@@ -67,11 +67,10 @@ BEGIN
 			RETURN QUERY EXECUTE call USING _partition, _left::int4;
 			GET DIAGNOSTICS _found = ROW_COUNT;
 			_left := _left - _found;
-			_handed_out := _handed_out + _found;
 			_was_reached := true;
 			EXIT WHEN _left <= 0;
 		EXCEPTION WHEN OTHERS THEN	-- what others have handed out must not be lost
-			IF _handed_out = 0 AND SQLSTATE NOT IN ('XX000', '57P01', '57P02') THEN
+			IF _left IS NOT DISTINCT FROM max_rows AND SQLSTATE NOT IN ('XX000', '57P01', '57P02') THEN
 				RAISE;
 			END IF;
 			RAISE WARNING 'a shard was passed over: %%', SQLERRM;
@@ -179,9 +178,14 @@ parts AS (
 		ELSE upper(rule) END AS run_on
 	FROM described
 ),
+remotes AS (
+	SELECT *, format(E'\n\tCLUSTER %L;\n\tRUN ON %s;\n\tSELECT r.* FROM %s(%s) AS r;\n', :'cluster', run_on, name,
+		CASE rule WHEN 'in turn' THEN shifted ELSE converted END) AS remote
+	FROM parts
+),
 bodies AS (
 	SELECT *, CASE
-		WHEN helper IS NULL THEN format(E'\n\tCLUSTER %L;\n\tRUN ON %s;\n\tSELECT r.* FROM %s(%s) AS r;\n', :'cluster', run_on, name, converted)
+		WHEN helper IS NULL THEN remote
 		WHEN rule = 'in turn' THEN
 			format(CASE WHEN is_set THEN 'SELECT *' ELSE 'SELECT pg_catalog.count(*)' END
 				|| ' FROM %s.idempotency_in_turn($%s, $%s, pg_catalog.format(%L, %s)) AS r(%s)',
@@ -191,7 +195,7 @@ bodies AS (
 				fillers, coalesce(columns, 'n int8'))
 		WHEN rule = 'all' THEN format('SELECT %s FROM %s(%s)', coalesce(sums, 'NULL'), helper, plain)
 		ELSE format('SELECT %s(%s)', helper, plain) END AS body
-	FROM parts
+	FROM remotes
 )
 SELECT CASE
 	WHEN rule IS NULL THEN format($$DO %L;$$,
@@ -202,12 +206,11 @@ SELECT CASE
 		'Call it on each shard; idempotency_shards() tells where they are.', identity, comment)
 	ELSE
 		CASE WHEN helper IS NOT NULL THEN
-			format(E'CREATE FUNCTION %s(%s) RETURNS %s\nLANGUAGE plproxy AS $$\n\tCLUSTER %L;\n\tRUN ON %s;\n\tSELECT r.* FROM %s(%s) AS r;\n$$;\n\n',
+			format(E'CREATE FUNCTION %s(%s) RETURNS %s\nLANGUAGE plproxy AS $$%s$$;\n\n',
 				helper,
 				CASE rule WHEN 'in turn' THEN 'int4, ' || types ELSE types END,
 				CASE WHEN rule <> 'all' THEN result WHEN columns IS NULL THEN 'SETOF ' || result ELSE format('TABLE (%s)', columns) END,
-				:'cluster', run_on, name,
-				CASE rule WHEN 'in turn' THEN shifted ELSE converted END)
+				remote)
 		ELSE '' END
 		|| format(E'CREATE FUNCTION %1$s(%2$s) RETURNS %3$s\nLANGUAGE %4$s%5$s AS $$%6$s$$;\nCOMMENT ON FUNCTION %1$s(%7$s) IS %8$L;\n',
 			name, arguments, result, CASE WHEN helper IS NULL THEN 'plproxy' ELSE 'sql' END, strict, body, identity, comment)
