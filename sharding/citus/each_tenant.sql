@@ -10,6 +10,7 @@ BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- The names have their schema: what commits can't have a search_path of its own.
+-- %2$s lists tenants that have events due, of the source $2 or of all.
 SELECT format($$
 -- idempotency_sweep, which commits after each tenant.  max_rows is for each.
 CREATE PROCEDURE %1$s.idempotency_sweep_each_tenant(max_rows int DEFAULT 10000)
@@ -35,10 +36,7 @@ DECLARE
 	_wanted int := max_events;
 	_fetched int;
 BEGIN
-	FOREACH _tenant IN ARRAY ARRAY(
-		SELECT i.tenant_id FROM %1$s.webhook_inbox AS i
-		WHERE i.due_at <= clock_timestamp() AND i.source = coalesce(webhook_inbox_fetch_each_tenant.source, i.source)
-		GROUP BY i.tenant_id ORDER BY min(i.due_at)) LOOP
+	FOREACH _tenant IN ARRAY ARRAY(%2$s) LOOP
 		RETURN QUERY SELECT * FROM %1$s.webhook_inbox_fetch(_wanted, source, _tenant, lease);
 		GET DIAGNOSTICS _fetched = ROW_COUNT;
 		_wanted := _wanted - _fetched;
@@ -52,10 +50,7 @@ LANGUAGE plpgsql AS $_$
 DECLARE
 	_tenant text;
 BEGIN
-	FOREACH _tenant IN ARRAY ARRAY(
-		SELECT i.tenant_id FROM %1$s.webhook_inbox AS i
-		WHERE i.due_at <= clock_timestamp() AND i.source = coalesce(webhook_inbox_process_each_tenant.source, i.source)
-		GROUP BY i.tenant_id ORDER BY min(i.due_at)) LOOP
+	FOREACH _tenant IN ARRAY ARRAY(%2$s) LOOP
 		CALL %1$s.webhook_inbox_process(handler, source, _tenant, max_events);
 	END LOOP;
 END $_$;
@@ -76,7 +71,10 @@ END $_$;
 
 REVOKE ALL ON ROUTINE %1$s.idempotency_sweep_each_tenant, %1$s.webhook_inbox_fetch_each_tenant,
 	%1$s.webhook_inbox_process_each_tenant, %1$s.webhook_inbox_requeue_dead_each_tenant FROM PUBLIC;
-$$, extnamespace::regnamespace)
+$$, extnamespace::regnamespace, format($$
+		SELECT i.tenant_id FROM %s.webhook_inbox AS i
+		WHERE i.due_at <= clock_timestamp() AND i.source = coalesce($2, i.source)
+		GROUP BY i.tenant_id ORDER BY min(i.due_at)$$, extnamespace::regnamespace))
 FROM pg_extension WHERE extname = 'idempotency'
 \gexec
 COMMIT;
